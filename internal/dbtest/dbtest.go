@@ -1,0 +1,147 @@
+// Package dbtest gives each test a database of its own: a clone of one migrated
+// template, on a PostgreSQL server that lives as long as the test process.
+package dbtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/engardehq/madansara/engardedb"
+	"github.com/engardehq/madansara/internal/dev/postgres"
+	"github.com/engardehq/madansara/internal/migrate"
+)
+
+// Environment variables that `make test` sets so that all packages share one server.
+const (
+	serverVariable   = "MADANSARA_TEST_SERVER_URL" // a superuser's URL
+	templateVariable = "MADANSARA_TEST_TEMPLATE"   // a migrated database on it
+)
+
+// Fast settings: a test's data need not survive the machine.
+var Fast = []string{"fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=500"}
+
+var shared = sync.OnceValues(start)
+
+type server struct {
+	url      string
+	template string
+}
+
+func start() (server, error) {
+	if url := os.Getenv(serverVariable); url != "" {
+		return server{url: url, template: os.Getenv(templateVariable)}, nil
+	}
+	return StartServer(context.Background())
+}
+
+// StartServer starts a throw-away server with the migrated template. It ends
+// with this process.
+func StartServer(ctx context.Context) (server, error) {
+	removeOldFolders()
+	dir, err := os.MkdirTemp("", folderPrefix)
+	if err != nil {
+		return server{}, fmt.Errorf("dbtest: %w", err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the server's own user must reach the cluster inside
+		return server{}, fmt.Errorf("dbtest: %w", err)
+	}
+	pg, err := postgres.Start(ctx, postgres.Options{Dir: filepath.Join(dir, "cluster"), Settings: Fast})
+	if err != nil {
+		return server{}, err
+	}
+	const template = "template_madansara"
+	if err := pg.CreateDatabase(ctx, template); err != nil {
+		return server{}, err
+	}
+	if err := migrate.Up(ctx, pg.URL(template)); err != nil {
+		return server{}, err
+	}
+	return server{url: pg.URL("postgres"), template: template}, nil
+}
+
+// Environ returns the environment variables that share s with child processes.
+func (s server) Environ() []string {
+	return []string{serverVariable + "=" + s.url, templateVariable + "=" + s.template}
+}
+
+const folderPrefix = "madansara-test-"
+
+// removeOldFolders clears what killed test runs left; their servers died with them.
+func removeOldFolders() {
+	folders, err := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*"))
+	if err != nil {
+		return // the pattern is well formed
+	}
+	for _, folder := range folders {
+		info, err := os.Stat(folder)
+		if err == nil && time.Since(info.ModTime()) > 2*time.Hour {
+			_ = os.RemoveAll(folder) // another process may be clearing it too
+		}
+	}
+}
+
+// URL creates a migrated database for t and returns its superuser's URL. The
+// database is dropped when t ends.
+func URL(t testing.TB) string {
+	t.Helper()
+	s, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "t_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	execute(t, s.url, "create database "+name+" template "+s.template)
+	t.Cleanup(func() { execute(t, s.url, "drop database "+name+" with (force)") })
+	return strings.Replace(s.url, "/postgres?", "/"+name+"?", 1)
+}
+
+// App creates a database for t and returns its URL and a pool on it that runs
+// as the given application role, "madan_sara_app" for instance.
+func App(t testing.TB, role string) (string, *engardedb.DB) {
+	t.Helper()
+	url := URL(t)
+	return url, Pool(t, url, role)
+}
+
+// Pool opens a pool on url as role, closed when t ends.
+func Pool(t testing.TB, url, role string) *engardedb.DB {
+	t.Helper()
+	cfg := engardedb.Defaults(url)
+	cfg.Role = role
+	cfg.PoolSize = 1
+	db, err := engardedb.Open(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	return db
+}
+
+// Tenant inserts a tenant as the superuser of url and returns its id.
+func Tenant(t testing.TB, url string) uuid.UUID {
+	t.Helper()
+	tenant := uuid.Must(uuid.NewV7())
+	execute(t, url, "insert into tenants (tenant_uuid, name, created_at) values ($1, 'Test', now())", tenant)
+	return tenant
+}
+
+func execute(t testing.TB, url, sql string, args ...any) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatalf("dbtest: connect: %v", err)
+	}
+	defer func() { _ = conn.Close(ctx) }() // the statement's own error is what counts
+	if _, err := conn.Exec(ctx, sql, args...); err != nil {
+		t.Fatalf("dbtest: %s: %v", sql, err)
+	}
+}

@@ -1,0 +1,10 @@
+package httpkit
+
+import (
+	"context"
+	"log/slog"
+)
+
+func logFailure(ctx context.Context, operation string, err error) {
+	slog.ErrorContext(ctx, "operation failed", slog.String("operation", operation), slog.Any("error", err))
+}

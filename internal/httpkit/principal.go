@@ -1,0 +1,41 @@
+package httpkit
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// Principal is who a request acts for: a person with a log-in session, or a key.
+type Principal struct {
+	Tenant uuid.UUID
+	User   uuid.UUID // uuid.Nil for a key
+	Name   string    // for display and audit: an e-mail address, a key's name
+	Scopes []string  // "outreach:write", ...; "*" is every scope
+}
+
+// Allows reports whether the principal holds scope.
+func (p Principal) Allows(scope string) bool {
+	return slices.Contains(p.Scopes, "*") || slices.Contains(p.Scopes, scope)
+}
+
+type principalKey struct{}
+
+// WithPrincipal returns ctx carrying p.
+func WithPrincipal(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
+}
+
+// PrincipalFrom returns the request's principal; false before authentication.
+func PrincipalFrom(ctx context.Context) (Principal, bool) {
+	p, ok := ctx.Value(principalKey{}).(Principal)
+	return p, ok
+}
+
+// Tenant returns the tenant of the request's principal, uuid.Nil without one
+// (for which engardedb refuses a transaction).
+func Tenant(ctx context.Context) uuid.UUID {
+	p, _ := PrincipalFrom(ctx)
+	return p.Tenant
+}

@@ -1,0 +1,124 @@
+package httpkit
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/engardehq/madansara/engardedb"
+	"github.com/engardehq/madansara/internal/fault"
+)
+
+// Problem is the body of every error answer (RFC 9457, application/problem+json).
+type Problem struct {
+	Type   string          `json:"type" doc:"Identifies the kind of problem" example:"about:blank"`
+	Title  string          `json:"title" doc:"The status in words"`
+	Status int             `json:"status" doc:"The HTTP status"`
+	Detail string          `json:"detail" doc:"What is wrong with this request and what to do about it"`
+	Code   fault.Code      `json:"code" doc:"The kind of failure, for programs"`
+	Errors []ProblemDetail `json:"errors,omitempty" doc:"The places of the request that are wrong"`
+}
+
+// ProblemDetail is one wrong place of a request.
+type ProblemDetail struct {
+	Location string `json:"location" doc:"Where, for instance body.batch[3].event"`
+	Message  string `json:"message" doc:"What is wrong there"`
+	Value    any    `json:"value,omitempty" doc:"What was sent"`
+}
+
+// Error makes Problem an error, as huma wants it.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus returns the HTTP status, as huma wants it.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType is problem+json wherever huma would answer JSON.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+var statusOf = map[fault.Code]int{
+	fault.Invalid:         http.StatusUnprocessableEntity,
+	fault.Malformed:       http.StatusBadRequest,
+	fault.Unauthenticated: http.StatusUnauthorized,
+	fault.Forbidden:       http.StatusForbidden,
+	fault.NotFound:        http.StatusNotFound,
+	fault.Conflict:        http.StatusConflict,
+	fault.TooLarge:        http.StatusRequestEntityTooLarge,
+	fault.RateLimited:     http.StatusTooManyRequests,
+	fault.Unavailable:     http.StatusServiceUnavailable,
+	fault.Internal:        http.StatusInternalServerError,
+}
+
+var codeOf = func() map[int]fault.Code {
+	codes := make(map[int]fault.Code, len(statusOf))
+	for code, status := range statusOf {
+		codes[status] = code
+	}
+	return codes
+}()
+
+// ProblemOf turns any error into what the caller may see. The text of an error
+// that is not a *fault.Error stays inside: it goes to the log.
+func ProblemOf(err error) *Problem {
+	var problem *Problem
+	if errors.As(err, &problem) {
+		return problem
+	}
+	var f *fault.Error
+	switch {
+	case errors.As(err, &f):
+	case errors.Is(err, engardedb.ErrPoolTimeout):
+		f = fault.New(fault.Unavailable, "The service is at its limit; try again in a moment.")
+	case errors.Is(err, engardedb.ErrNoTenant):
+		f = fault.New(fault.Unauthenticated, "The request names no tenant: authenticate first.")
+	default:
+		f = fault.New(fault.Internal, "The service failed to answer; the failure is logged under the request id.")
+	}
+	status, known := statusOf[f.Code]
+	if !known {
+		status = http.StatusInternalServerError
+	}
+	problem = newProblem(status, f.Message)
+	problem.Code = f.Code
+	for _, field := range f.Fields {
+		problem.Errors = append(problem.Errors, ProblemDetail(field))
+	}
+	return problem
+}
+
+func newProblem(status int, detail string) *Problem {
+	code, known := codeOf[status]
+	if !known {
+		code = fault.Malformed
+		if status >= http.StatusInternalServerError {
+			code = fault.Internal
+		}
+	}
+	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
+}
+
+// WriteProblem answers err outside huma's operations.
+func WriteProblem(w http.ResponseWriter, err error) {
+	problem := ProblemOf(err)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(problem.Status)
+	_ = json.NewEncoder(w).Encode(problem) // the client is gone if this fails
+}
+
+func init() {
+	// huma builds its own validation errors through this hook, so that they
+	// look like ours.
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		problem := newProblem(status, message)
+		for _, err := range errs {
+			var detail *huma.ErrorDetail
+			if errors.As(err, &detail) {
+				problem.Errors = append(problem.Errors, ProblemDetail{Location: detail.Location, Message: detail.Message, Value: detail.Value})
+			} else if err != nil {
+				problem.Errors = append(problem.Errors, ProblemDetail{Message: err.Error()})
+			}
+		}
+		return problem
+	}
+}

@@ -1,0 +1,62 @@
+package httpkit
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/engardehq/madansara/internal/fault"
+)
+
+// Security schemes of the OpenAPI document.
+const (
+	BearerScheme  = "apiKey"  // Authorization: Bearer <API key>
+	SessionScheme = "session" // the dashboard's cookie
+)
+
+// Scoped is the Security of an operation that a key with scope, or a logged-in
+// user who holds it, may call.
+func Scoped(scope string) []map[string][]string {
+	return []map[string][]string{{BearerScheme: {scope}}, {SessionScheme: {scope}}}
+}
+
+// Register adds an operation whose errors are turned into problem+json and
+// logged in one place. An operation with Security is refused without a
+// principal that holds its scope.
+func Register[I, O any](api huma.API, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
+	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
+		if err := authorize(ctx, op); err != nil {
+			return nil, ProblemOf(err)
+		}
+		out, err := handler(ctx, in)
+		if err != nil {
+			problem := ProblemOf(err)
+			if problem.Status >= http.StatusInternalServerError {
+				logFailure(ctx, op.OperationID, err)
+			}
+			return nil, problem
+		}
+		return out, nil
+	})
+}
+
+func authorize(ctx context.Context, op huma.Operation) error {
+	if len(op.Security) == 0 {
+		return nil
+	}
+	principal, ok := PrincipalFrom(ctx)
+	if !ok {
+		return fault.New(fault.Unauthenticated, "Send an API key as 'Authorization: Bearer <key>', or log in.")
+	}
+	for _, requirement := range op.Security {
+		for _, scopes := range requirement {
+			for _, scope := range scopes {
+				if !principal.Allows(scope) {
+					return fault.New(fault.Forbidden, "This needs the scope %q, which %s does not have.", scope, principal.Name)
+				}
+			}
+		}
+	}
+	return nil
+}

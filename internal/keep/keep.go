@@ -1,0 +1,30 @@
+// Package keep holds the dependencies that the parts being built will import.
+package keep
+
+import (
+	_ "github.com/a-h/templ"
+	_ "github.com/alecthomas/kong"
+	_ "github.com/caarlos0/env/v11"
+	_ "github.com/chromedp/chromedp"
+	_ "github.com/emersion/go-message"
+	_ "github.com/emersion/go-smtp"
+	_ "github.com/exaring/otelpgx"
+	_ "github.com/getsentry/sentry-go"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/jonboulle/clockwork"
+	_ "github.com/mileusna/useragent"
+	_ "github.com/osteele/liquid"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/wneessen/go-mail"
+	_ "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	_ "go.opentelemetry.io/otel"
+	_ "go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	_ "go.opentelemetry.io/otel/sdk/trace"
+	_ "go.uber.org/goleak"
+	_ "golang.org/x/crypto/argon2"
+	_ "golang.org/x/net/html"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/text/currency"
+	_ "golang.org/x/time/rate"
+	_ "pgregory.net/rapid"
+)
