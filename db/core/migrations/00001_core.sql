@@ -87,7 +87,8 @@ CREATE TABLE api_keys (
     revoked_at   timestamptz,
     PRIMARY KEY (tenant_uuid, key_uuid)
 );
-CREATE UNIQUE INDEX api_keys_key_uuid ON api_keys (key_uuid);
+-- Not unique, so that every unique key starts with the tenant; a version 7 UUID is unique by itself.
+CREATE INDEX api_keys_key_uuid ON api_keys (key_uuid);
 CALL engarde_isolate_tenants('api_keys');
 
 -- Log-in and key checks happen before a tenant is known. engarde_auth may read

@@ -1,0 +1,61 @@
+# The two commands most people need: make run, make test. Both set up what they lack.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+TEMPL_VERSION := $(shell go list -m -f '{{.Version}}' github.com/a-h/templ 2>/dev/null)
+SQLC_VERSION := v1.31.1
+GOLANGCI_VERSION := v2.15.0
+
+templ := bin/templ-$(TEMPL_VERSION)
+sqlc := bin/sqlc-$(SQLC_VERSION)
+golangci := bin/golangci-lint-$(GOLANGCI_VERSION)
+
+.PHONY: help run test check lint generate current bench build clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: ## Start everything on this machine: database, service, demo shop, mailbox
+	@scripts/install-missing postgres
+	go run ./cmd/madansara up
+
+build: ## Build the binary into bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/madansara ./cmd/madansara
+
+test: ## Run every test with the race detector, on a real PostgreSQL and a real browser
+	@scripts/install-missing postgres gcc node chromium
+	npm --prefix e2e/segment ci --no-audit --no-fund --silent
+	go run ./internal/dbtest/testserver -- go test -race -timeout 20m $(TESTFLAGS) ./...
+
+check: lint current test ## What CI runs
+
+lint: $(golangci) ## Check the code's style and likely defects
+	@scripts/install-missing gcc
+	$(golangci) run ./...
+
+generate: $(templ) $(sqlc) ## Regenerate templ pages, sqlc queries and browser assets
+	@scripts/install-missing node
+	$(sqlc) generate
+	$(templ) generate -log-level warn
+	npm --prefix web/tracker ci --no-audit --no-fund --silent && npm --prefix web/tracker run --silent build
+	npm --prefix web/static ci --no-audit --no-fund --silent && npm --prefix web/static run --silent build
+
+current: generate ## Fail when a generated file is not what its source makes
+	@git diff --exit-code --stat -- . || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
+	@test -z "$$(git ls-files --others --exclude-standard)" || { echo "generated files are not committed:"; git ls-files --others --exclude-standard; exit 1; }
+
+bench: ## Measure, and write docs/BENCHMARKS.md
+	@scripts/install-missing postgres
+	go run ./bench -write docs/BENCHMARKS.md
+
+clean: ## Remove what was built (not the data folder)
+	rm -rf bin
+
+$(templ):
+	GOBIN=$(CURDIR)/bin go install github.com/a-h/templ/cmd/templ@$(TEMPL_VERSION) && mv bin/templ $@
+$(sqlc):
+	CGO_ENABLED=0 GOBIN=$(CURDIR)/bin go install github.com/sqlc-dev/sqlc/cmd/sqlc@$(SQLC_VERSION) && mv bin/sqlc $@
+$(golangci):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION) && mv bin/golangci-lint $@
