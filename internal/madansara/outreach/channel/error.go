@@ -1,0 +1,63 @@
+package channel
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Kind says what a failed send means for the message, its recipient and its campaign.
+type Kind string
+
+// The kinds of failure.
+const (
+	// Temporary: not accepted; the same message may be accepted later.
+	Temporary Kind = "temporary"
+	// Permanent: not accepted, and never will be at this address: suppress it.
+	Permanent Kind = "permanent"
+	// Rejected: not accepted because of the message itself (its content, its
+	// size, its sender); the address is not to blame.
+	Rejected Kind = "rejected"
+	// Uncertain: the connection was lost when the provider may already have
+	// accepted the message. Only a person may decide to send it again.
+	Uncertain Kind = "uncertain"
+	// Misconfigured: not accepted, and neither will be any other until an
+	// operator acts (log-in refused, sender not allowed): pause the campaign.
+	Misconfigured Kind = "misconfigured"
+)
+
+// Error is a failed send.
+type Error struct {
+	Kind       Kind
+	Stage      string        // where it failed: "connect", "auth", "mail", "rcpt", "data", "final dot", ...
+	Reply      string        // the provider's words, if it said any; at most 500 bytes
+	RetryAfter time.Duration // Temporary only; zero: the caller's own back-off
+	Err        error
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.Reply != "":
+		return fmt.Sprintf("%s failure at %s: %s", e.Kind, e.Stage, e.Reply)
+	case e.Err != nil:
+		return fmt.Sprintf("%s failure at %s: %v", e.Kind, e.Stage, e.Err)
+	default:
+		return fmt.Sprintf("%s failure at %s", e.Kind, e.Stage)
+	}
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf returns the kind of the first *Error in err's chain and the empty kind
+// for nil. An error of another type is Uncertain: nothing is known about it, and
+// a message of unknown fate must not be sent again by itself.
+func KindOf(err error) Kind {
+	if err == nil {
+		return ""
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return Uncertain
+}
