@@ -57,6 +57,17 @@ func (q *Queue) Enqueue(ctx context.Context, tx engardedb.Tx, args river.JobArgs
 	return nil
 }
 
+// EnqueueMany is Enqueue for many jobs in one statement.
+func (q *Queue) EnqueueMany(ctx context.Context, tx engardedb.Tx, params []river.InsertManyParams) error {
+	if len(params) == 0 {
+		return nil
+	}
+	if _, err := q.client.InsertManyFastTx(ctx, tx.Tx, params); err != nil {
+		return fmt.Errorf("enqueue %d jobs, the first a %s: %w", len(params), params[0].Args.Kind(), err)
+	}
+	return nil
+}
+
 // Start works jobs until Stop.
 func (q *Queue) Start(ctx context.Context) error {
 	if err := q.client.Start(ctx); err != nil {
