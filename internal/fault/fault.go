@@ -6,6 +6,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code says what kind of failure it is, independent of any transport.
@@ -30,7 +31,10 @@ type Error struct {
 	Code    Code
 	Message string // a sentence for the caller: what is wrong and what to do
 	Fields  []Field
-	Err     error // the cause, for the log only
+	// RetryAfter is when trying again makes sense, for RateLimited and
+	// Unavailable; 0 is one second.
+	RetryAfter time.Duration
+	Err        error // the cause, for the log only
 }
 
 // Field locates a failure inside the request.

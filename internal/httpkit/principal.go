@@ -10,6 +10,7 @@ import (
 // Principal is who a request acts for: a person with a log-in session, or a key.
 type Principal struct {
 	Tenant uuid.UUID
+	ID     string    // names the key or user in logs and rate limits, "key <uuid>"
 	User   uuid.UUID // uuid.Nil for a key
 	Name   string    // for display and audit: an e-mail address, a key's name
 	Scopes []string  // "outreach:write", ...; "*" is every scope

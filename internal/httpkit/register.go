@@ -11,8 +11,9 @@ import (
 
 // Security schemes of the OpenAPI document.
 const (
-	BearerScheme  = "apiKey"  // Authorization: Bearer <API key>
-	SessionScheme = "session" // the dashboard's cookie
+	BearerScheme   = "apiKey"   // Authorization: Bearer <API key>
+	WriteKeyScheme = "writeKey" // basic authentication, a write key as user name
+	SessionScheme  = "session"  // the dashboard's cookie
 )
 
 // Scoped is the Security of an operation that a key with scope, or a logged-in
@@ -27,11 +28,11 @@ func Scoped(scope string) []map[string][]string {
 func Register[I, O any](api huma.API, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		if err := authorize(ctx, op); err != nil {
-			return nil, ProblemOf(err)
+			return nil, problemIn(ctx, err)
 		}
 		out, err := handler(ctx, in)
 		if err != nil {
-			problem := ProblemOf(err)
+			problem := problemIn(ctx, err)
 			if problem.Status >= http.StatusInternalServerError {
 				logFailure(ctx, op.OperationID, err)
 			}
@@ -39,6 +40,12 @@ func Register[I, O any](api huma.API, op huma.Operation, handler func(context.Co
 		}
 		return out, nil
 	})
+}
+
+func problemIn(ctx context.Context, err error) *Problem {
+	problem := *ProblemOf(err) // a copy: the error may be shared
+	problem.RequestID = RequestID(ctx)
+	return &problem
 }
 
 func authorize(ctx context.Context, op huma.Operation) error {
