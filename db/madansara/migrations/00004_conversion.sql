@@ -43,7 +43,8 @@ CREATE TABLE conversion_events (
     attributed_at   timestamptz,
     PRIMARY KEY (tenant_uuid, conversion_uuid)
 );
-CREATE UNIQUE INDEX conversion_events_external_id ON conversion_events (tenant_uuid, name, external_id);
+-- The number comes before the name because a refund looks for the order of its number.
+CREATE UNIQUE INDEX conversion_events_external_id ON conversion_events (tenant_uuid, external_id, name);
 CREATE INDEX conversion_events_occurred ON conversion_events (tenant_uuid, occurred_at);
 CREATE INDEX conversion_events_contact ON conversion_events (tenant_uuid, contact_uuid, occurred_at) WHERE contact_uuid IS NOT NULL;
 CREATE INDEX conversion_events_visitor ON conversion_events (tenant_uuid, visitor_uuid, occurred_at) WHERE visitor_uuid IS NOT NULL;

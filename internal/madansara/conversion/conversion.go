@@ -17,6 +17,9 @@ const (
 	maxName       = 200       // characters
 	maxExternalID = 255       // characters
 	maxProperties = 32 * 1024 // bytes, as for any event
+	// maxRevenue keeps the sums of a year far from the end of an int64, whoever
+	// holds a page's public write key; it is ten million million dollars.
+	maxRevenue = 1_000_000_000_000_000 // minor units
 )
 
 // Conversion is one conversion to record. At least one of VisitorUUID and
@@ -30,7 +33,8 @@ type Conversion struct {
 	ContactUUID *uuid.UUID
 	SessionUUID *uuid.UUID
 	// Amount is the revenue. The empty currency is the tenant's own and only
-	// for no revenue. Negative only for a refund (see IsRefund).
+	// for no revenue. Negative only for a refund (see IsRefund), whose sum is
+	// recorded as negative whichever sign it comes with. At most 10^15 minor units.
 	Amount     money.Amount
 	Properties json.RawMessage // an object of at most 32 KB; nil is none
 	OccurredAt time.Time
@@ -61,6 +65,8 @@ func (c Conversion) Validate() error {
 		return fault.At("external_id", nil, "must be 1 to %d characters of UTF-8 without NUL", maxExternalID)
 	case c.Amount.Minor < 0 && !IsRefund(c.Name):
 		return fault.At("revenue", c.Amount.Decimal(), "may be negative only for a refund")
+	case c.Amount.Minor > maxRevenue || c.Amount.Minor < -maxRevenue:
+		return fault.At("revenue", c.Amount.Decimal(), "is more than a conversion can earn")
 	case c.Amount.Currency == "" && c.Amount.Minor != 0:
 		return fault.At("currency", nil, "is needed with revenue")
 	case len(c.Properties) > maxProperties:

@@ -118,6 +118,9 @@ func newColumns(conversions []Conversion) (columns, error) {
 		if len(c.Properties) == 0 {
 			c.Properties = json.RawMessage("{}")
 		}
+		if IsRefund(c.Name) && c.Amount.Minor > 0 {
+			c.Amount.Minor = -c.Amount.Minor // Segment's total of a refund is positive
+		}
 		cols.ids = append(cols.ids, id)
 		cols.externalIDs = append(cols.externalIDs, c.ExternalID)
 		cols.names = append(cols.names, c.Name)

@@ -175,6 +175,7 @@ func TestRecordRefusesWhatCannotBeStored(t *testing.T) {
 		"invalid UTF-8":        func(c *conversion.Conversion) { c.ExternalID = "\xff" },
 		"no id":                func(c *conversion.Conversion) { c.ExternalID = "" },
 		"negative revenue":     func(c *conversion.Conversion) { c.Amount.Minor = -1 },
+		"impossible revenue":   func(c *conversion.Conversion) { c.Amount.Minor = 1 << 60 },
 		"revenue, no currency": func(c *conversion.Conversion) { c.Amount.Currency = "" },
 		"an invented currency": func(c *conversion.Conversion) { c.Amount.Currency = "ZZZ" },
 		"no time":              func(c *conversion.Conversion) { c.OccurredAt = time.Time{} },
@@ -200,8 +201,11 @@ func TestRecordRefusesWhatCannotBeStored(t *testing.T) {
 	hostile.Properties = json.RawMessage(`{"a":"\ud83d\ude00 \\u0000 <script>"}`)
 	refund := order("R-1", -100)
 	refund.Name = "Order Refunded"
-	b.record(t, hostile, refund)
-	require.Equal(t, 2, one[int](t, b, "select count(*) from conversion_events"))
+	positive := order("R-2", 100)
+	positive.Name = "Order Refunded"
+	b.record(t, hostile, refund, positive)
+	require.Equal(t, 3, one[int](t, b, "select count(*) from conversion_events"))
+	require.Equal(t, -200, one[int](t, b, "select sum(revenue_minor) from conversion_events where name = 'Order Refunded'"))
 }
 
 func TestReattributeAfterIdentifyAndLateTouches(t *testing.T) {
