@@ -1,0 +1,149 @@
+package account
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/engardehq/madansara/engardedb"
+	"github.com/engardehq/madansara/internal/core/account/accountdb"
+	"github.com/engardehq/madansara/internal/fault"
+	"github.com/engardehq/madansara/internal/httpkit"
+)
+
+// SessionLife is how long a log-in lasts.
+const SessionLife = 7 * 24 * time.Hour
+
+// authTimeout bounds the questions asked before a tenant is known.
+const authTimeout = 5 * time.Second
+
+// Login is an open session. Token is its only copy.
+type Login struct {
+	Token     string
+	ExpiresAt time.Time
+	Tenant    uuid.UUID
+	User      uuid.UUID
+}
+
+// LogIn opens a session for the user with that e-mail address and password.
+// Wrong ones are Unauthenticated, whichever of the two is wrong; too many tries
+// for one address or from one place are RateLimited.
+func (s *Service) LogIn(ctx context.Context, email, password, clientIP string) (Login, error) {
+	email, err := normalEmail(email)
+	if err != nil {
+		return Login{}, err
+	}
+	if wait, ok := s.byOrigin.Take(clientIP); !ok {
+		return Login{}, tooManyTries(wait)
+	}
+	if wait, ok := s.byEmail.Take(email); !ok {
+		return Login{}, tooManyTries(wait)
+	}
+	tenant, user, hash, err := s.userByEmail(ctx, email)
+	if err != nil {
+		return Login{}, err
+	}
+	match, err := s.hasher.matches(ctx, password, hash)
+	if err != nil {
+		return Login{}, err
+	}
+	if !match || user == uuid.Nil {
+		return Login{}, fault.New(fault.Unauthenticated, "The e-mail address or the password is wrong.")
+	}
+	now := s.clock.Now().UTC()
+	login := Login{
+		Token: base64.RawURLEncoding.EncodeToString(randomBytes()), ExpiresAt: now.Add(SessionLife), Tenant: tenant, User: user,
+	}
+	err = s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
+		queries := accountdb.New(tx)
+		// Each log-in clears what has expired, so the table needs no sweeper.
+		if err := queries.DeleteExpiredSessions(ctx, accountdb.DeleteExpiredSessionsParams{TenantUUID: tenant, ExpiresAt: now}); err != nil {
+			return err
+		}
+		return queries.InsertSession(ctx, accountdb.InsertSessionParams{
+			TenantUUID: tenant, TokenHash: hashToken(login.Token), UserUUID: user, CreatedAt: now, ExpiresAt: login.ExpiresAt,
+		})
+	})
+	if err != nil {
+		return Login{}, err
+	}
+	return login, nil
+}
+
+func tooManyTries(wait time.Duration) error {
+	return &fault.Error{Code: fault.RateLimited, Message: "Too many log-in attempts; wait a little.", RetryAfter: wait}
+}
+
+// userByEmail returns the user's hash, or that of nobody.
+func (s *Service) userByEmail(ctx context.Context, email string) (tenant, user uuid.UUID, hash string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, authTimeout)
+	defer cancel()
+	err = s.db.Pool().QueryRow(ctx, "select tenant_uuid, user_uuid, password_hash from auth_user_by_email($1)", email).Scan(&tenant, &user, &hash)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return uuid.Nil, uuid.Nil, nobody, nil
+	}
+	return tenant, user, hash, err
+}
+
+// UserByEmail returns the tenant and id of the user with that address; NotFound without one.
+func (s *Service) UserByEmail(ctx context.Context, email string) (tenant, user uuid.UUID, err error) {
+	if email, err = normalEmail(email); err != nil {
+		return uuid.Nil, uuid.Nil, err
+	}
+	tenant, user, _, err = s.userByEmail(ctx, email)
+	if err == nil && user == uuid.Nil {
+		err = fault.New(fault.NotFound, "There is no user with this e-mail address.")
+	}
+	return tenant, user, err
+}
+
+// LogOut ends the session; an unknown token is ended already.
+func (s *Service) LogOut(ctx context.Context, token string) error {
+	session, err := s.session(ctx, token)
+	if fault.CodeOf(err) == fault.Unauthenticated {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.db.Tenant(ctx, session.Tenant, func(ctx context.Context, tx engardedb.Tx) error {
+		return accountdb.New(tx).DeleteSession(ctx, accountdb.DeleteSessionParams{TenantUUID: session.Tenant, TokenHash: hashToken(token)})
+	})
+}
+
+// Session returns whom a log-in session belongs to.
+func (s *Service) Session(ctx context.Context, token string) (httpkit.Principal, error) {
+	return s.session(ctx, token)
+}
+
+func (s *Service) session(ctx context.Context, token string) (httpkit.Principal, error) {
+	ended := fault.New(fault.Unauthenticated, "This session has ended; log in again.")
+	if len(token) != base64.RawURLEncoding.EncodedLen(32) {
+		return httpkit.Principal{}, ended
+	}
+	ctx, cancel := context.WithTimeout(ctx, authTimeout)
+	defer cancel()
+	var (
+		p       httpkit.Principal
+		role    Role
+		expires time.Time
+	)
+	err := s.db.Pool().QueryRow(ctx, "select tenant_uuid, user_uuid, email, role, expires_at from auth_session($1)", hashToken(token)).
+		Scan(&p.Tenant, &p.User, &p.Name, &role, &expires)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return httpkit.Principal{}, ended
+	}
+	if err != nil {
+		return httpkit.Principal{}, err
+	}
+	if !s.clock.Now().Before(expires) {
+		return httpkit.Principal{}, ended
+	}
+	p.ID = "user " + p.User.String()
+	p.Scopes = scopesOf[role]
+	return p, nil
+}
