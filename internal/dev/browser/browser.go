@@ -1,0 +1,260 @@
+// Package browser drives Debian's Chromium from Go tests. One process serves a
+// test and its parallel subtests; each [Page] has cookies and storage of its
+// own, so that pages of one browser are different visitors.
+//
+//	chromium := browser.New(t)
+//	page := chromium.Page(t)
+//	page.Run(t, chromedp.Navigate(url), chromedp.Click(chromedp.ID("buy")))
+//	require.Equal(t, "Thanks", browser.Get(t, page, chromedp.Title()))
+//	require.Empty(t, page.Problems())
+//	page.Screenshot(t, "bought")
+//
+// Only loopback addresses resolve: a page that needs another host fails here,
+// as it would for a user without a network. Screenshots are kept when the
+// tests run with `go test -artifacts`.
+package browser
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+// stepTimeout bounds one call of Run: a selector that never appears fails the
+// test with its name instead of holding the whole suite.
+const stepTimeout = 30 * time.Second
+
+// Browser is one running Chromium.
+type Browser struct {
+	ctx context.Context
+}
+
+// New starts a Chromium that ends with the test. It fails the test, saying
+// what to install, when there is none.
+func New(t testing.TB) *Browser {
+	t.Helper()
+	program := find()
+	if program == "" {
+		t.Fatal("no Chromium found: install it (Debian: apt-get install chromium) or set CHROMIUM to its path")
+	}
+	// The test's own context ends before its clean-ups, which still take a
+	// screenshot of a failed page.
+	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()),
+		chromedp.ExecPath(program),
+		chromedp.NoFirstRun,
+		chromedp.NoDefaultBrowserCheck,
+		chromedp.Headless,
+		chromedp.NoSandbox,
+		chromedp.DisableGPU,
+		chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true),
+		chromedp.Flag("disable-extensions", true),
+		chromedp.Flag("disable-dev-shm-usage", true), // containers give /dev/shm 64 MB
+		chromedp.Flag("disable-default-apps", true),
+		chromedp.Flag("metrics-recording-only", true),
+		chromedp.Flag("password-store", "basic"),
+		// Pages of parallel tests are all "in the background"; their timers must run at full speed.
+		chromedp.Flag("disable-background-timer-throttling", true),
+		chromedp.Flag("disable-backgrounding-occluded-windows", true),
+		chromedp.Flag("disable-renderer-backgrounding", true),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"),
+		chromedp.WindowSize(Desktop.Width, Desktop.Height),
+		chromedp.WSURLReadTimeout(time.Minute), // two busy cores start it slowly
+	)
+	ctx, closeBrowser := chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		closeBrowser()
+		stop()
+	})
+	require.NoError(t, chromedp.Do(ctx), "start %s", program)
+	return &Browser{ctx: ctx}
+}
+
+func find() string {
+	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
+		if name == "" {
+			continue
+		}
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// Size is a viewport in CSS pixels.
+type Size struct {
+	Width, Height int
+	Mobile        bool
+}
+
+// The two sizes every page of ours is looked at.
+var (
+	Desktop = Size{Width: 1280, Height: 800}
+	Phone   = Size{Width: 390, Height: 844, Mobile: true}
+)
+
+// Page is one tab of a visitor of its own.
+type Page struct {
+	ctx       context.Context
+	artifacts string
+
+	mu       sync.Mutex
+	problems []string
+}
+
+// Page opens an empty tab with new cookies and storage; it closes with t. When
+// t failed, what the page showed is kept as the artifact failed.png.
+func (b *Browser) Page(t testing.TB) *Page {
+	t.Helper()
+	return open(t, b.ctx, chromedp.WithNewBrowserContext())
+}
+
+// Tab opens another empty tab of the same visitor.
+func (p *Page) Tab(t testing.TB) *Page {
+	t.Helper()
+	return open(t, p.ctx)
+}
+
+func open(t testing.TB, parent context.Context, options ...chromedp.ContextOption) *Page {
+	t.Helper()
+	// Asked for before the clean-up below is registered: clean-ups run last
+	// first, and without -artifacts the directory goes with one of its own.
+	page := &Page{artifacts: t.ArtifactDir()}
+	ctx, closePage := chromedp.NewContext(parent, append(options, chromedp.WithListener(page.note))...)
+	page.ctx = ctx
+	t.Cleanup(func() {
+		if t.Failed() {
+			page.keepFailure(t)
+		}
+		closePage()
+	})
+	require.NoError(t, chromedp.Do(ctx))
+	return page
+}
+
+// Context is the page's chromedp context, for what Run does not cover, such as
+// chromedp.Listen.
+func (p *Page) Context() context.Context { return p.ctx }
+
+// Run carries out the actions in order, within 30 seconds.
+func (p *Page) Run(t testing.TB, actions ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, stepTimeout)
+	defer cancel()
+	require.NoError(t, chromedp.Do(ctx, actions...))
+}
+
+// Get carries out one action that has a result, within 30 seconds.
+func Get[T any](t testing.TB, p *Page, action chromedp.Action[T]) T {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, stepTimeout)
+	defer cancel()
+	result, err := chromedp.Run(ctx, action)
+	require.NoError(t, err)
+	return result
+}
+
+// Eval runs the JavaScript expression in the page, waits for its promise if it
+// is one, and returns its value.
+func Eval[T any](t testing.TB, p *Page, expression string) T {
+	t.Helper()
+	return Get(t, p, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+}
+
+// Resize shows the page at that size.
+func (p *Page) Resize(t testing.TB, size Size) {
+	t.Helper()
+	options := []chromedp.EmulateViewportOption{}
+	if size.Mobile {
+		options = append(options, chromedp.EmulateMobile, chromedp.EmulateTouch)
+	}
+	p.Run(t, chromedp.EmulateViewport(int64(size.Width), int64(size.Height), options...))
+}
+
+// Screenshot writes the whole page as the artifact name.png and returns its
+// path.
+func (p *Page) Screenshot(t testing.TB, name string) string {
+	t.Helper()
+	picture := Get(t, p, chromedp.FullScreenshot(100)) // 100 is PNG
+	path := filepath.Join(p.artifacts, name+".png")
+	require.NoError(t, os.WriteFile(path, picture, 0o600))
+	return path
+}
+
+// Problems returns what the page complained of so far: uncaught exceptions,
+// console errors, and resources that failed to load or were blocked.
+func (p *Page) Problems() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.problems...)
+}
+
+func (p *Page) note(event any) {
+	var problem string
+	switch event := event.(type) {
+	case *runtime.EventExceptionThrown:
+		problem = "exception: " + (&chromedp.ExceptionError{ExceptionDetails: event.ExceptionDetails}).Error()
+	case *runtime.EventConsoleAPICalled:
+		if event.Type != runtime.ConsoleAPICalledTypeError && event.Type != runtime.ConsoleAPICalledTypeAssert {
+			return
+		}
+		problem = "console." + string(event.Type) + ":" + arguments(event.Args)
+	case *log.EventEntryAdded:
+		if event.Entry.Level != log.EntryLevelError {
+			return
+		}
+		problem = fmt.Sprintf("%s: %s %s", event.Entry.Source, event.Entry.Text, event.Entry.URL)
+	default:
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.problems = append(p.problems, problem)
+}
+
+func arguments(values []*runtime.RemoteObject) string {
+	var text strings.Builder
+	for _, value := range values {
+		text.WriteByte(' ')
+		if value.Description != "" {
+			text.WriteString(value.Description)
+		} else {
+			text.Write(value.Value)
+		}
+	}
+	return text.String()
+}
+
+// keepFailure must not fail or hang the test that already failed.
+func (p *Page) keepFailure(t testing.TB) {
+	t.Helper()
+	for _, problem := range p.Problems() {
+		t.Log("page: " + problem)
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
+	defer cancel()
+	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		t.Logf("no screenshot of the failed page: %v", err)
+		return
+	}
+	path := filepath.Join(p.artifacts, "failed.png")
+	if err := os.WriteFile(path, picture, 0o600); err != nil {
+		t.Logf("keep the failed page: %v", err)
+		return
+	}
+	t.Logf("the failed page (kept with go test -artifacts): %s", path)
+}
