@@ -55,7 +55,7 @@ func (c *keyCache) put(id uuid.UUID, key *storedKey, readAt time.Time) {
 	defer c.mu.Unlock()
 	if element, ok := c.byID[id]; ok {
 		entry := element.Value.(*cachedKey) //nolint:forcetypeassert // the list holds nothing else
-		if !readAt.Before(entry.readAt) { // an older answer may arrive later
+		if !readAt.Before(entry.readAt) {   // an older answer may arrive later
 			entry.key, entry.readAt = key, readAt
 		}
 		return

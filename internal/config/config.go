@@ -1,0 +1,414 @@
+// Package config reads the environment into one typed, validated value. A bad
+// or contradictory variable is an error that names it, says what is wrong with
+// its value and gives an example that works.
+package config
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/mail"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/engardehq/madansara/engardedb"
+)
+
+// Environments.
+const (
+	Development = "development"
+	Staging     = "staging"
+	Production  = "production"
+)
+
+// Config is everything the environment sets. The example tag is a value that
+// works, for error messages.
+type Config struct {
+	Environment string `env:"ENVIRONMENT" envDefault:"development" example:"production"`
+	Port        int    `env:"PORT" envDefault:"8002" example:"8002"`
+	LogLevel    string `env:"LOG_LEVEL" envDefault:"info" example:"info"`
+	DataDir     string `env:"MADANSARA_DATA_DIR" envDefault:"./data" example:"/var/lib/madansara"`
+	// PublicBaseURL is where the world reaches this service; links in mails
+	// begin with it. Empty in development is http://localhost:PORT.
+	PublicBaseURL string `env:"PUBLIC_BASE_URL" example:"https://madansara.example.com"`
+	// CORSOrigins may call the API from a browser, besides PublicBaseURL.
+	CORSOrigins []string `env:"CORS_ORIGINS" example:"https://app.example.com,https://admin.example.com"`
+	// SecretKey signs the links in mails. Changing it breaks those already sent.
+	SecretKey Secret `env:"SECRET_KEY" example:"the output of: openssl rand -hex 32"`
+	// TrustedProxyHops is how many proxies in front append to X-Forwarded-For.
+	TrustedProxyHops int `env:"TRUSTED_PROXY_HOPS" envDefault:"0" example:"1"`
+	// APIRateLimit and IngestRateLimit are requests a second a caller may make
+	// (twice as many at once); 0 is no limit. Ingest also has its back-pressure.
+	APIRateLimit    float64 `env:"API_RATE_LIMIT" envDefault:"100" example:"100"`
+	IngestRateLimit float64 `env:"INGEST_RATE_LIMIT" envDefault:"0" example:"1000"`
+
+	DatabaseURL       Secret  `env:"ENGARDE_DATABASE_URL" example:"postgres://user:password@host:5432/engarde?sslmode=require"`
+	DatabasePublicURL Secret  `env:"DATABASE_PUBLIC_URL" example:"postgres://user:password@host:5432/engarde?sslmode=require"`
+	DBPoolSize        int     `env:"DB_POOL_SIZE" envDefault:"5" example:"5"`
+	DBMaxOverflow     int     `env:"DB_MAX_OVERFLOW" envDefault:"10" example:"10"`
+	DBPoolTimeout     Seconds `env:"DB_POOL_TIMEOUT" envDefault:"30" example:"30"`
+	DBPoolRecycle     Seconds `env:"DB_POOL_RECYCLE" envDefault:"3600" example:"3600"`
+	SQLEcho           bool    `env:"SQL_ECHO" envDefault:"false" example:"true"`
+
+	ServiceMeshSecret Secret `env:"SERVICE_MESH_SECRET" example:"the output of: openssl rand -hex 32"`
+
+	SMTPHost     string `env:"SMTP_HOST" example:"smtp.example.com"`
+	SMTPPort     int    `env:"SMTP_PORT" envDefault:"587" example:"587"`
+	SMTPUsername string `env:"SMTP_USERNAME" example:"mailer"`
+	SMTPPassword Secret `env:"SMTP_PASSWORD" example:"the password of SMTP_USERNAME"`
+	SMTPTLS      string `env:"SMTP_TLS" envDefault:"starttls" example:"starttls"`
+	SMTPFrom     string `env:"SMTP_FROM" example:"Ti Machann <hello@example.com>"`
+
+	SentryDSN    Secret `env:"SENTRY_DSN" example:"https://key@o1.ingest.sentry.io/1"`
+	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" example:"http://collector:4318"`
+}
+
+// Secret is a value that is never printed whole.
+type Secret string
+
+// String masks the value: of a URL only the password and query, of anything
+// else all.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	u, err := url.Parse(string(s))
+	if err != nil || u.Host == "" {
+		return "********"
+	}
+	user := ""
+	if u.User != nil {
+		user = u.User.Username()
+		if _, has := u.User.Password(); has {
+			user += ":********"
+		} else {
+			user = "********" // a DSN's user name is its key
+		}
+		user += "@"
+	}
+	query := ""
+	if mode := u.Query().Get("sslmode"); mode != "" {
+		query = "?sslmode=" + mode
+	}
+	return u.Scheme + "://" + user + u.Host + u.Path + query
+}
+
+// GoString keeps %#v from printing the value.
+func (s Secret) GoString() string { return strconv.Quote(s.String()) }
+
+// MarshalText keeps encoders from writing the value.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the value.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = Secret(text)
+	return nil
+}
+
+// Seconds is a duration written as a number of seconds ("30"), or with a unit ("30s").
+type Seconds time.Duration
+
+// UnmarshalText reads either form.
+func (s *Seconds) UnmarshalText(text []byte) error {
+	if seconds, err := strconv.ParseFloat(string(text), 64); err == nil {
+		if !(seconds >= 0 && seconds <= 1e9) {
+			return errors.New("is no number of seconds between 0 and 1,000,000,000")
+		}
+		*s = Seconds(seconds * float64(time.Second))
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if err != nil {
+		return errors.New("is neither a number of seconds nor a duration such as 30s")
+	}
+	*s = Seconds(d)
+	return nil
+}
+
+// String writes seconds.
+func (s Seconds) String() string {
+	return strconv.FormatFloat(time.Duration(s).Seconds(), 'f', -1, 64)
+}
+
+// Load reads and checks the given environment (variable to value).
+func Load(environment map[string]string) (Config, error) {
+	// A variable set to nothing is one not set, as in a copied .env file.
+	set := make(map[string]string, len(environment))
+	for name, value := range environment {
+		if value = strings.TrimSpace(value); value != "" {
+			set[name] = value
+		}
+	}
+	var c Config
+	if err := env.ParseWithOptions(&c, env.Options{Environment: set}); err != nil {
+		return Config{}, readable(err, set)
+	}
+	if c.PublicBaseURL == "" && c.Environment == Development {
+		c.PublicBaseURL = "http://localhost:" + strconv.Itoa(c.Port)
+	}
+	c.PublicBaseURL = strings.TrimSuffix(c.PublicBaseURL, "/")
+	for i := range c.CORSOrigins {
+		c.CORSOrigins[i] = strings.TrimSuffix(strings.TrimSpace(c.CORSOrigins[i]), "/")
+	}
+	check := checker{set: set}
+	check.application(c)
+	check.database(c)
+	check.mail(c)
+	check.observation(c)
+	if err := errors.Join(check.problems...); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// Database returns the URL to use: empty means the embedded PostgreSQL.
+func (c Config) Database() string {
+	if c.DatabaseURL != "" {
+		return string(c.DatabaseURL)
+	}
+	return string(c.DatabasePublicURL)
+}
+
+// Pool returns the database settings for sessions that run as role.
+func (c Config) Pool(url, role string) engardedb.Config {
+	return engardedb.Config{
+		URL: url, Role: role, PoolSize: c.DBPoolSize, MaxOverflow: c.DBMaxOverflow,
+		PoolTimeout: time.Duration(c.DBPoolTimeout), PoolRecycle: time.Duration(c.DBPoolRecycle),
+		Echo: c.SQLEcho, ApplicationName: "madansara",
+	}
+}
+
+// IsProduction reports whether the strict rules apply.
+func (c Config) IsProduction() bool { return c.Environment == Production }
+
+// Lines returns every variable as NAME=value, secrets masked, in the order of Config.
+func (c Config) Lines() []string {
+	var lines []string
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("env")
+		value := v.Field(i).Interface()
+		if list, ok := value.([]string); ok {
+			value = strings.Join(list, ",")
+		}
+		lines = append(lines, fmt.Sprintf("%s=%v", name, value))
+	}
+	return lines
+}
+
+// readable turns the parser's errors into ours.
+func readable(err error, set map[string]string) error {
+	var all env.AggregateError
+	if !errors.As(err, &all) {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	var problems []error
+	for _, one := range all.Errors {
+		var parse env.ParseError
+		if !errors.As(one, &parse) {
+			problems = append(problems, one)
+			continue
+		}
+		field, found := reflect.TypeFor[Config]().FieldByName(parse.Name)
+		if !found {
+			problems = append(problems, one)
+			continue
+		}
+		what := map[reflect.Kind]string{reflect.Int: "is no whole number", reflect.Bool: "is neither true nor false", reflect.Float64: "is no number"}[field.Type.Kind()]
+		if what == "" {
+			what = parse.Err.Error()
+		}
+		name := field.Tag.Get("env")
+		problems = append(problems, fmt.Errorf("%s=%q %s; for example: %s=%s", name, set[name], what, name, field.Tag.Get("example")))
+	}
+	return errors.Join(problems...)
+}
+
+type checker struct {
+	set      map[string]string
+	problems []error
+}
+
+// bad records what is wrong with a variable, and an example that works.
+func (c *checker) bad(name, format string, args ...any) {
+	example := ""
+	t := reflect.TypeFor[Config]()
+	var value string
+	for i := range t.NumField() {
+		if field := t.Field(i); field.Tag.Get("env") == name {
+			example = field.Tag.Get("example")
+			if text, set := c.set[name]; set {
+				value = "=" + strconv.Quote(text)
+				if field.Type == reflect.TypeFor[Secret]() {
+					value = "=" + strconv.Quote(Secret(text).String())
+				}
+			}
+		}
+	}
+	c.problems = append(c.problems, fmt.Errorf("%s%s %s; for example: %s=%s", name, value, fmt.Sprintf(format, args...), name, example))
+}
+
+func (c *checker) oneOf(name, value string, allowed ...string) {
+	for _, a := range allowed {
+		if value == a {
+			return
+		}
+	}
+	c.bad(name, "is none of %s", strings.Join(allowed, ", "))
+}
+
+func (c *checker) between(name string, value, lowest, highest int) {
+	if value < lowest || value > highest {
+		c.bad(name, "is not between %d and %d", lowest, highest)
+	}
+}
+
+func (c *checker) application(cfg Config) {
+	c.oneOf("ENVIRONMENT", cfg.Environment, Development, Staging, Production)
+	c.oneOf("LOG_LEVEL", cfg.LogLevel, "debug", "info", "warn", "error")
+	c.between("PORT", cfg.Port, 1, 65535)
+	c.between("TRUSTED_PROXY_HOPS", cfg.TrustedProxyHops, 0, 10)
+	if !(cfg.APIRateLimit >= 0 && cfg.APIRateLimit <= 1e9) {
+		c.bad("API_RATE_LIMIT", "is no rate of 0 or more")
+	}
+	if !(cfg.IngestRateLimit >= 0 && cfg.IngestRateLimit <= 1e9) {
+		c.bad("INGEST_RATE_LIMIT", "is no rate of 0 or more")
+	}
+	for _, origin := range cfg.CORSOrigins {
+		if !isOrigin(origin) {
+			c.bad("CORS_ORIGINS", "holds %q, which is no origin (scheme://host[:port]; * is not accepted: the tracker's endpoints take any origin by themselves)", origin)
+		}
+	}
+	deployed := cfg.Environment == Staging || cfg.Environment == Production
+	switch {
+	case cfg.PublicBaseURL == "" && deployed:
+		c.bad("PUBLIC_BASE_URL", "is needed outside development: links in mails begin with it")
+	case cfg.PublicBaseURL != "" && !isOrigin(cfg.PublicBaseURL):
+		c.bad("PUBLIC_BASE_URL", "is not of the form scheme://host[:port]")
+	case cfg.IsProduction() && !strings.HasPrefix(cfg.PublicBaseURL, "https://"):
+		c.bad("PUBLIC_BASE_URL", "must be https in production")
+	}
+	switch {
+	case cfg.SecretKey == "" && deployed:
+		c.bad("SECRET_KEY", "is needed outside development: it signs the links in mails")
+	case cfg.SecretKey != "" && len(cfg.SecretKey) < 32:
+		c.bad("SECRET_KEY", "has %d characters; at least 32 are needed", len(cfg.SecretKey))
+	}
+	switch {
+	case cfg.ServiceMeshSecret == "" && cfg.IsProduction():
+		c.bad("SERVICE_MESH_SECRET", "is needed in production")
+	case cfg.ServiceMeshSecret != "" && cfg.IsProduction() && len(cfg.ServiceMeshSecret) < 32:
+		c.bad("SERVICE_MESH_SECRET", "has %d characters; at least 32 are needed in production", len(cfg.ServiceMeshSecret))
+	}
+}
+
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" &&
+		u.User == nil && u.Path == "" && u.RawQuery == "" && u.Fragment == ""
+}
+
+func (c *checker) database(cfg Config) {
+	c.between("DB_POOL_SIZE", cfg.DBPoolSize, 1, 1000)
+	c.between("DB_MAX_OVERFLOW", cfg.DBMaxOverflow, 0, 1000)
+	if cfg.DBPoolTimeout <= 0 {
+		c.bad("DB_POOL_TIMEOUT", "must be more than 0 seconds")
+	}
+	if cfg.DBPoolRecycle <= 0 {
+		c.bad("DB_POOL_RECYCLE", "must be more than 0 seconds")
+	}
+	name := "ENGARDE_DATABASE_URL"
+	if cfg.DatabaseURL == "" && cfg.DatabasePublicURL != "" {
+		name = "DATABASE_PUBLIC_URL"
+	}
+	text := cfg.Database()
+	if text == "" {
+		if cfg.IsProduction() {
+			c.bad(name, "is needed in production: the embedded PostgreSQL is for development")
+		}
+		return
+	}
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.Host == "" {
+		c.bad(name, "is no PostgreSQL URL")
+		return
+	}
+	parsed, err := pgx.ParseConfig(text)
+	if err != nil {
+		c.bad(name, "cannot be used (%s)", reason(err))
+		return
+	}
+	if cfg.IsProduction() && !alwaysTLS(parsed) {
+		c.bad(name, "allows a connection without TLS, which production does not; add sslmode=require (or verify-full)")
+	}
+}
+
+// reason is an error's innermost text: pgx puts the (redacted) URL before it.
+func reason(err error) string {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err.Error()
+		}
+		err = inner
+	}
+}
+
+func alwaysTLS(cfg *pgx.ConnConfig) bool {
+	configs := []*tls.Config{cfg.TLSConfig}
+	for _, fallback := range cfg.Fallbacks {
+		configs = append(configs, fallback.TLSConfig)
+	}
+	for _, one := range configs {
+		if one == nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *checker) mail(cfg Config) {
+	c.between("SMTP_PORT", cfg.SMTPPort, 1, 65535)
+	c.oneOf("SMTP_TLS", cfg.SMTPTLS, "starttls", "tls", "none")
+	if cfg.SMTPHost == "" {
+		for _, name := range []string{"SMTP_PORT", "SMTP_USERNAME", "SMTP_PASSWORD", "SMTP_TLS", "SMTP_FROM"} {
+			if _, set := c.set[name]; set {
+				c.bad("SMTP_HOST", "is not set although %s is", name)
+				break
+			}
+		}
+		return
+	}
+	if strings.ContainsAny(cfg.SMTPHost, ":/ ") && net.ParseIP(cfg.SMTPHost) == nil {
+		c.bad("SMTP_HOST", "is no host name; the port goes into SMTP_PORT")
+	}
+	if _, err := mail.ParseAddress(cfg.SMTPFrom); err != nil {
+		c.bad("SMTP_FROM", "must be the address mails come from when SMTP_HOST is set")
+	}
+	if (cfg.SMTPUsername == "") != (cfg.SMTPPassword == "") {
+		name, other := "SMTP_PASSWORD", "SMTP_USERNAME"
+		if cfg.SMTPUsername == "" {
+			name, other = other, name
+		}
+		c.bad(name, "is not set although %s is", other)
+	}
+	if cfg.SMTPTLS == "none" && cfg.SMTPUsername != "" {
+		c.bad("SMTP_TLS", "would send SMTP_PASSWORD in the clear; use starttls or tls")
+	}
+}
+
+func (c *checker) observation(cfg Config) {
+	if u, err := url.Parse(string(cfg.SentryDSN)); cfg.SentryDSN != "" && (err != nil || u.User == nil || u.Host == "") {
+		c.bad("SENTRY_DSN", "is no DSN")
+	}
+	if u, err := url.Parse(cfg.OTLPEndpoint); cfg.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		c.bad("OTEL_EXPORTER_OTLP_ENDPOINT", "is no http(s) URL")
+	}
+}

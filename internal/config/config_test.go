@@ -1,0 +1,145 @@
+package config_test
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/engardehq/madansara/internal/config"
+)
+
+var production = map[string]string{
+	"ENVIRONMENT": "production", "PUBLIC_BASE_URL": "https://ms.example.com",
+	"SECRET_KEY": strings.Repeat("k", 32), "SERVICE_MESH_SECRET": strings.Repeat("m", 32),
+	"ENGARDE_DATABASE_URL": "postgres://app:hunter2@db:5432/engarde?sslmode=require",
+}
+
+func with(base map[string]string, pairs ...string) map[string]string {
+	out := maps.Clone(base)
+	if out == nil {
+		out = map[string]string{}
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		out[pairs[i]] = pairs[i+1]
+	}
+	return out
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load(nil)
+	require.NoError(t, err)
+	require.Equal(t, 8002, c.Port)
+	require.Equal(t, "development", c.Environment)
+	require.Equal(t, "http://localhost:8002", c.PublicBaseURL)
+	require.Empty(t, c.Database())
+	pool := c.Pool("postgres://x", "role")
+	require.Equal(t, 5, pool.PoolSize)
+	require.Equal(t, 10, pool.MaxOverflow)
+	require.Equal(t, 30*time.Second, pool.PoolTimeout)
+	require.Equal(t, time.Hour, pool.PoolRecycle)
+	require.False(t, pool.Echo)
+}
+
+func TestValues(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load(map[string]string{
+		"DATABASE_PUBLIC_URL": "postgres://a@b/c", "DB_POOL_TIMEOUT": "1.5", "DB_POOL_RECYCLE": "2m", "SQL_ECHO": "true",
+		"CORS_ORIGINS": "https://a.example, https://b.example/", "PUBLIC_BASE_URL": "https://ms.example/", "LOG_LEVEL": "",
+	})
+	require.NoError(t, err)
+	require.Equal(t, "postgres://a@b/c", c.Database())
+	require.Equal(t, 1500*time.Millisecond, time.Duration(c.DBPoolTimeout))
+	require.Equal(t, 2*time.Minute, time.Duration(c.DBPoolRecycle))
+	require.True(t, c.SQLEcho)
+	require.Equal(t, []string{"https://a.example", "https://b.example"}, c.CORSOrigins)
+	require.Equal(t, "https://ms.example", c.PublicBaseURL)
+	require.Equal(t, "info", c.LogLevel)
+
+	c, err = config.Load(with(production, "DATABASE_PUBLIC_URL", "postgres://other/x"))
+	require.NoError(t, err)
+	require.Equal(t, production["ENGARDE_DATABASE_URL"], c.Database(), "ENGARDE_DATABASE_URL wins")
+}
+
+func TestBadValuesNameTheVariableAndAnExample(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		base  map[string]string
+		set   []string
+		names string
+		says  string
+	}{
+		{nil, []string{"PORT", "eighty"}, "PORT", "no whole number"},
+		{nil, []string{"PORT", "70000"}, "PORT", "between 1 and 65535"},
+		{nil, []string{"DB_POOL_SIZE", "0"}, "DB_POOL_SIZE", "between"},
+		{nil, []string{"DB_MAX_OVERFLOW", "-1"}, "DB_MAX_OVERFLOW", "between"},
+		{nil, []string{"DB_POOL_TIMEOUT", "soon"}, "DB_POOL_TIMEOUT", "number of seconds"},
+		{nil, []string{"DB_POOL_TIMEOUT", "NaN"}, "DB_POOL_TIMEOUT", "number of seconds"},
+		{nil, []string{"DB_POOL_RECYCLE", "0"}, "DB_POOL_RECYCLE", "more than 0"},
+		{nil, []string{"SQL_ECHO", "perhaps"}, "SQL_ECHO", "neither true nor false"},
+		{nil, []string{"ENVIRONMENT", "prod"}, "ENVIRONMENT", "none of"},
+		{nil, []string{"LOG_LEVEL", "loud"}, "LOG_LEVEL", "none of"},
+		{nil, []string{"CORS_ORIGINS", "*"}, "CORS_ORIGINS", "no origin"},
+		{nil, []string{"PUBLIC_BASE_URL", "ms.example.com"}, "PUBLIC_BASE_URL", "form"},
+		{nil, []string{"SECRET_KEY", "short"}, "SECRET_KEY", "32"},
+		{nil, []string{"API_RATE_LIMIT", "NaN"}, "API_RATE_LIMIT", "rate"},
+		{nil, []string{"ENGARDE_DATABASE_URL", "mysql://x/y"}, "ENGARDE_DATABASE_URL", "no PostgreSQL URL"},
+		{nil, []string{"ENGARDE_DATABASE_URL", "postgres://a:hunter2@b/c?sslmode=maybe"}, "ENGARDE_DATABASE_URL", "sslmode"},
+		{nil, []string{"SMTP_FROM", "a@b.c"}, "SMTP_HOST", "not set although SMTP_FROM"},
+		{nil, []string{"SMTP_HOST", "mx:25", "SMTP_FROM", "a@b.c"}, "SMTP_HOST", "no host name"},
+		{nil, []string{"SMTP_HOST", "mx"}, "SMTP_FROM", "address"},
+		{nil, []string{"SMTP_HOST", "mx", "SMTP_FROM", "a@b.c", "SMTP_USERNAME", "u"}, "SMTP_PASSWORD", "not set although SMTP_USERNAME"},
+		{nil, []string{"SMTP_HOST", "mx", "SMTP_FROM", "a@b.c", "SMTP_USERNAME", "u", "SMTP_PASSWORD", "hunter2", "SMTP_TLS", "none"}, "SMTP_TLS", "in the clear"},
+		{nil, []string{"SENTRY_DSN", "hunter2"}, "SENTRY_DSN", "no DSN"},
+		{nil, []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"}, "OTEL_EXPORTER_OTLP_ENDPOINT", "URL"},
+		{production, []string{"ENGARDE_DATABASE_URL", ""}, "ENGARDE_DATABASE_URL", "needed in production"},
+		{production, []string{"ENGARDE_DATABASE_URL", "postgres://a:hunter2@b/c?sslmode=prefer"}, "ENGARDE_DATABASE_URL", "without TLS"},
+		{production, []string{"ENGARDE_DATABASE_URL", "postgres://a:hunter2@b/c?sslmode=disable"}, "ENGARDE_DATABASE_URL", "without TLS"},
+		{production, []string{"SERVICE_MESH_SECRET", ""}, "SERVICE_MESH_SECRET", "needed in production"},
+		{production, []string{"SERVICE_MESH_SECRET", "hunter2"}, "SERVICE_MESH_SECRET", "32"},
+		{production, []string{"SECRET_KEY", ""}, "SECRET_KEY", "needed"},
+		{production, []string{"PUBLIC_BASE_URL", ""}, "PUBLIC_BASE_URL", "needed"},
+		{production, []string{"PUBLIC_BASE_URL", "http://ms.example"}, "PUBLIC_BASE_URL", "https"},
+	} {
+		t.Run(fmt.Sprint(c.set), func(t *testing.T) {
+			t.Parallel()
+			_, err := config.Load(with(c.base, c.set...))
+			require.Error(t, err)
+			require.True(t, strings.HasPrefix(err.Error(), c.names), err)
+			require.Contains(t, err.Error(), c.says)
+			require.Contains(t, err.Error(), "for example: "+c.names+"=")
+			require.NotContains(t, err.Error(), "hunter2")
+			require.NotContains(t, err.Error(), "\n", "one problem, one line")
+		})
+	}
+}
+
+func TestEveryProblemIsTold(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load(map[string]string{"PORT": "x", "SQL_ECHO": "y"})
+	require.ErrorContains(t, err, "PORT")
+	require.ErrorContains(t, err, "SQL_ECHO")
+	_, err = config.Load(map[string]string{"ENVIRONMENT": "production"})
+	for _, name := range []string{"PUBLIC_BASE_URL", "SECRET_KEY", "SERVICE_MESH_SECRET", "ENGARDE_DATABASE_URL"} {
+		require.ErrorContains(t, err, name)
+	}
+}
+
+func TestSecretsAreMasked(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load(with(production, "SENTRY_DSN", "https://hunter2@o1.ingest.sentry.io/1",
+		"SMTP_HOST", "mx", "SMTP_FROM", "a@b.c", "SMTP_USERNAME", "u", "SMTP_PASSWORD", "hunter2"))
+	require.NoError(t, err)
+	lines := strings.Join(c.Lines(), "\n")
+	require.Contains(t, lines, "ENGARDE_DATABASE_URL=postgres://app:********@db:5432/engarde?sslmode=require")
+	require.Contains(t, lines, "DB_POOL_TIMEOUT=30\n")
+	for _, printed := range []string{lines, fmt.Sprintf("%v %+v %#v", c, c, c)} {
+		require.NotContains(t, printed, "hunter2")
+		require.NotContains(t, printed, strings.Repeat("k", 32))
+		require.NotContains(t, printed, strings.Repeat("m", 32))
+	}
+}
