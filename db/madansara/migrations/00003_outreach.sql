@@ -87,6 +87,7 @@ CREATE UNIQUE INDEX outreach_messages_campaign_contact ON outreach_messages (ten
 CREATE INDEX outreach_messages_due ON outreach_messages (tenant_uuid, campaign_uuid, not_before) WHERE status = 'queued';
 CREATE INDEX outreach_messages_sending ON outreach_messages (tenant_uuid, sending_job_id) WHERE status = 'sending';
 CREATE INDEX outreach_messages_contact ON outreach_messages (tenant_uuid, contact_uuid, created_at);
+CREATE INDEX outreach_messages_sent ON outreach_messages (tenant_uuid, sent_at) WHERE sent_at IS NOT NULL;
 CREATE INDEX outreach_messages_created ON outreach_messages (tenant_uuid, created_at);
 CALL engarde_isolate_tenants('outreach_messages');
 

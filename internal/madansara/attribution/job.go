@@ -106,7 +106,7 @@ func (s *Service) attribute(ctx context.Context, tenant, id uuid.UUID) (later *u
 		later, err = s.attributeTx(ctx, tx, settings, id)
 		return err
 	})
-	return later, err //nolint:wrapcheck // Attribute says which conversion
+	return later, err
 }
 
 func (s *Service) attributeTx(ctx context.Context, tx engardedb.Tx, settings []Settings, id uuid.UUID) (*uuid.UUID, error) {

@@ -153,11 +153,11 @@ func insert(ctx context.Context, tx engardedb.Tx, cols columns) (map[uuid.UUID]b
 	rows, err := tx.Query(ctx, statement, tx.Tenant(), cols.ids, cols.externalIDs, cols.names, cols.visitors,
 		cols.contacts, cols.sessions, cols.revenues, cols.currencies, cols.properties, cols.occurredAts, cols.receivedAts)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // RecordTx wraps it
+		return nil, err
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	if err != nil {
-		return nil, err //nolint:wrapcheck // RecordTx wraps it
+		return nil, err
 	}
 	created := make(map[uuid.UUID]bool, len(ids))
 	for _, id := range ids {
@@ -183,9 +183,9 @@ func complete(ctx context.Context, tx engardedb.Tx, cols columns) ([]uuid.UUID, 
 		RETURNING e.conversion_uuid`
 	rows, err := tx.Query(ctx, statement, tx.Tenant(), cols.externalIDs, cols.names, cols.visitors, cols.contacts, cols.sessions)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // RecordTx wraps it
+		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID]) //nolint:wrapcheck // RecordTx wraps it
+	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 }
 
 func identify(ctx context.Context, tx engardedb.Tx, cols columns) (map[key]uuid.UUID, error) {
@@ -195,7 +195,7 @@ func identify(ctx context.Context, tx engardedb.Tx, cols columns) (map[key]uuid.
 		JOIN conversion_events e ON e.tenant_uuid = $1 AND e.name = c.name AND e.external_id = c.external_id`
 	rows, err := tx.Query(ctx, query, tx.Tenant(), cols.externalIDs, cols.names)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // RecordTx wraps it
+		return nil, err
 	}
 	ids := make(map[key]uuid.UUID, len(cols.ids))
 	var k key
@@ -204,7 +204,7 @@ func identify(ctx context.Context, tx engardedb.Tx, cols columns) (map[key]uuid.
 		ids[k] = id
 		return nil
 	})
-	return ids, err //nolint:wrapcheck // RecordTx wraps it
+	return ids, err
 }
 
 func enqueue(ctx context.Context, tx engardedb.Tx, queue Queue, conversions []uuid.UUID) error {

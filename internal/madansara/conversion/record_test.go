@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jonboulle/clockwork"
 	"github.com/stretchr/testify/require"
 
@@ -237,4 +238,14 @@ func TestReattributeAfterIdentifyAndLateTouches(t *testing.T) {
 			{VisitorUUID: &stranger, OccurredAt: noon.Add(time.Hour)}, // after the conversion: not late
 		})
 	}))
+}
+
+// executeAsOwner changes what the application may only read.
+func executeAsOwner(t *testing.T, b *bundle, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), b.url)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(context.Background(), sql)
+	require.NoError(t, err)
 }
