@@ -67,7 +67,7 @@ func exactUnits(weights []float64) (units []*big.Int, sum *big.Int) {
 		case least == math.MaxInt: // no weight at all
 			units[i].SetInt64(1)
 		case mantissa != 0:
-			units[i].Lsh(units[i], uint(powers[i]-least)) //nolint:gosec // never negative: least is the least
+			units[i].Lsh(units[i], uint(powers[i]-least)) // never negative: least is the least
 		}
 		sum.Add(sum, units[i])
 	}

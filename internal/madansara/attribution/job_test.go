@@ -64,16 +64,16 @@ func (b *bundle) touch(t *testing.T, visitor, contact *uuid.UUID, channel string
 		b.tenant, id, channel, visitor, contact, touch(channel, days).At)
 }
 
-func (b *bundle) conversion(t *testing.T, number string, visitor, contact *uuid.UUID, minor int64, days float64) uuid.UUID {
+func (b *bundle) conversion(t *testing.T, number string, visitor *uuid.UUID, minor int64, days float64) uuid.UUID {
 	t.Helper()
 	id, name := uuid.New(), "Order Completed"
 	if minor < 0 {
 		name = "Order Refunded"
 	}
-	b.exec(t, `insert into conversion_events (tenant_uuid, conversion_uuid, external_id, name, visitor_uuid, contact_uuid,
+	b.exec(t, `insert into conversion_events (tenant_uuid, conversion_uuid, external_id, name, visitor_uuid,
 			revenue_minor, currency, occurred_at, received_at)
-		values ($1, $2, $3, $4, $5, $6, $7, 'USD', $8, $8)`,
-		b.tenant, id, number, name, visitor, contact, minor, touch("", days).At)
+		values ($1, $2, $3, $4, $5, $6, 'USD', $7, $7)`,
+		b.tenant, id, number, name, visitor, minor, touch("", days).At)
 	return id
 }
 
@@ -114,7 +114,7 @@ func TestAttributeFollowsThePersonAcrossDevices(t *testing.T) {
 	b.touch(t, nil, &contact, "email", 7)
 	b.touch(t, &laptop, nil, "direct", 1)
 	b.touch(t, &stranger, nil, "search", 1)
-	order := b.conversion(t, "A-1", &laptop, nil, 101, 0)
+	order := b.conversion(t, "A-1", &laptop, 101, 0)
 
 	require.Equal(t, []stored{
 		{"first_touch", "social", 1, 101},
@@ -140,7 +140,7 @@ func TestAttributeAgainReplaces(t *testing.T) {
 	b := setup(t)
 	visitor := b.visitor(t, nil)
 	b.touch(t, &visitor, nil, "social", 3)
-	order := b.conversion(t, "A-1", &visitor, nil, 100, 0)
+	order := b.conversion(t, "A-1", &visitor, 100, 0)
 	first := b.attribute(t, order)
 	require.Len(t, first, 5)
 	require.Equal(t, first, b.attribute(t, order))
@@ -155,8 +155,8 @@ func TestAttributeAtOnce(t *testing.T) {
 	visitor := b.visitor(t, nil)
 	b.touch(t, &visitor, nil, "social", 3)
 	b.touch(t, &visitor, nil, "email", 1)
-	early := b.conversion(t, "A-1", &visitor, nil, 100, 2)
-	late := b.conversion(t, "A-2", &visitor, nil, 100, 0)
+	early := b.conversion(t, "A-1", &visitor, 100, 2)
+	late := b.conversion(t, "A-2", &visitor, 100, 0)
 	var group sync.WaitGroup
 	for range 4 {
 		for _, id := range []uuid.UUID{early, late} {
@@ -178,10 +178,10 @@ func TestAConversionThatComesLateCutsTheNextOnesJourney(t *testing.T) {
 	visitor := b.visitor(t, nil)
 	b.touch(t, &visitor, nil, "social", 3)
 	b.touch(t, &visitor, nil, "email", 1)
-	second := b.conversion(t, "A-2", &visitor, nil, 100, 0)
+	second := b.conversion(t, "A-2", &visitor, 100, 0)
 	require.Contains(t, b.attribute(t, second), stored{"first_touch", "social", 1, 100})
 
-	first := b.conversion(t, "A-1", &visitor, nil, 100, 2)
+	first := b.conversion(t, "A-1", &visitor, 100, 2)
 	require.Contains(t, b.attribute(t, first), stored{"first_touch", "social", 1, 100})
 	require.Contains(t, b.credits(t, second), stored{"first_touch", "email", 1, 100})
 }
@@ -191,9 +191,9 @@ func TestARefundTakesBackWhatItsOrderEarned(t *testing.T) {
 	b := setup(t)
 	visitor := b.visitor(t, nil)
 	b.touch(t, &visitor, nil, "social", 10)
-	b.conversion(t, "A-1", &visitor, nil, 100, 9)
+	b.conversion(t, "A-1", &visitor, 100, 9)
 	b.touch(t, &visitor, nil, "email", 1)
-	refund := b.conversion(t, "A-1", &visitor, nil, -40, 0)
+	refund := b.conversion(t, "A-1", &visitor, -40, 0)
 	require.Contains(t, b.attribute(t, refund), stored{"linear", "social", 1, -40})
 	require.Len(t, b.credits(t, refund), 5)
 }
@@ -201,10 +201,10 @@ func TestARefundTakesBackWhatItsOrderEarned(t *testing.T) {
 func TestAttributeNobodyAndNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	require.Empty(t, b.attribute(t, b.conversion(t, "A-1", nil, nil, 100, 0)))
+	require.Empty(t, b.attribute(t, b.conversion(t, "A-1", nil, 100, 0)))
 	require.Empty(t, b.attribute(t, uuid.New()), "an unknown conversion")
 	other := setup(t)
-	mine := b.conversion(t, "A-2", nil, nil, 100, 0)
+	mine := b.conversion(t, "A-2", nil, 100, 0)
 	require.NoError(t, other.service.Attribute(context.Background(), other.tenant, mine), "another tenant's conversion is unknown")
 }
 
@@ -215,7 +215,7 @@ func TestSettingsChangeTheCreditsOfThePastByAJob(t *testing.T) {
 	visitor := b.visitor(t, nil)
 	b.touch(t, &visitor, nil, "social", 7)
 	b.touch(t, &visitor, nil, "email", 0)
-	order := b.conversion(t, "A-1", &visitor, nil, 100, 0)
+	order := b.conversion(t, "A-1", &visitor, 100, 0)
 	require.Contains(t, b.attribute(t, order), stored{"time_decay", "email", 2. / 3, 67})
 
 	workers := river.NewWorkers()

@@ -193,8 +193,8 @@ func next(ctx context.Context, tx engardedb.Tx, c *conversion, within time.Durat
 
 // replaceCredits stores what each model credits for c, in place of what is stored.
 func replaceCredits(ctx context.Context, tx engardedb.Tx, c *conversion, credits map[Model][]Credit, now time.Time) error {
-	const clear = `DELETE FROM attribution_credits WHERE tenant_uuid = $1 AND conversion_uuid = $2`
-	if _, err := tx.Exec(ctx, clear, tx.Tenant(), c.id); err != nil {
+	const remove = `DELETE FROM attribution_credits WHERE tenant_uuid = $1 AND conversion_uuid = $2`
+	if _, err := tx.Exec(ctx, remove, tx.Tenant(), c.id); err != nil {
 		return fmt.Errorf("clear credits: %w", err)
 	}
 	var models, channels []string

@@ -18,7 +18,7 @@ const (
 	maxExternalID = 255       // characters
 	maxProperties = 32 * 1024 // bytes, as for any event
 	// maxRevenue keeps the sums of a year far from the end of an int64, whoever
-	// holds a page's public write key; it is ten million million dollars.
+	// holds a page's public write key; ten trillion dollars are enough.
 	maxRevenue = 1_000_000_000_000_000 // minor units
 )
 

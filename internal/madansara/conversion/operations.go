@@ -127,7 +127,7 @@ type PageInput struct {
 	Cursor string `query:"cursor" maxLength:"2000" doc:"The next_cursor of the answer before"`
 }
 
-func (in PageInput) page() Page { return Page{Limit: in.Limit, Cursor: in.Cursor} }
+func (in PageInput) page() Page { return Page(in) }
 
 // PeriodInput is the query of a report; exported as PageInput is.
 type PeriodInput struct {

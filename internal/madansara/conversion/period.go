@@ -37,7 +37,7 @@ func (s *Service) resolve(ctx context.Context, tx engardedb.Tx, p Period) (days,
 		return days{}, fmt.Errorf("read the tenant's time zone: %w", err)
 	}
 	zone, err := time.LoadLocation(name)
-	if err != nil || zone == time.Local {
+	if err != nil || name == "Local" {
 		zone = time.UTC
 	}
 	return p.in(zone, s.clock.Now())

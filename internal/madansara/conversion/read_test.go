@@ -158,9 +158,11 @@ func TestStatsAreByTheTenantsDays(t *testing.T) {
 	require.Equal(t, conversion.Figures{Conversions: 1, Customers: 1, Revenue: []conversion.Money{{Minor: 10001, Currency: "USD", Amount: "100.01"}}},
 		stats.Days[7].Figures)
 	require.Equal(t, conversion.Figures{Conversions: 1, Customers: 1, Revenue: []conversion.Money{
-		{Minor: 700, Currency: "JPY", Amount: "700"}, {Minor: -1, Currency: "USD", Amount: "-0.01"}}}, stats.Days[9].Figures)
+		{Minor: 700, Currency: "JPY", Amount: "700"}, {Minor: -1, Currency: "USD", Amount: "-0.01"},
+	}}, stats.Days[9].Figures)
 	require.Equal(t, conversion.Figures{Visitors: 1, Messages: 1, Conversions: 2, Customers: 1, Rate: &two, Revenue: []conversion.Money{
-		{Minor: 700, Currency: "JPY", Amount: "700"}, {Minor: 10000, Currency: "USD", Amount: "100.00"}}}, stats.Total)
+		{Minor: 700, Currency: "JPY", Amount: "700"}, {Minor: 10000, Currency: "USD", Amount: "100.00"},
+	}}, stats.Total)
 
 	require.Equal(t, 200, s.get(t, "/api/v1/conversion/stats", &stats))
 	require.Equal(t, []string{"2026-02-09", "2026-03-10"}, []string{stats.From, stats.To}, "30 days that end today")
@@ -207,9 +209,12 @@ func TestAttributionReportSumsToTheConversions(t *testing.T) {
 	}
 	linear := report.Models[2]
 	require.Equal(t, conversion.ChannelEarned{Channel: "unattributed", Earned: conversion.Earned{Conversions: 2, Weight: 2, Revenue: []conversion.Money{
-		{Minor: 250, Currency: "EUR", Amount: "2.50"}, {Minor: 500, Currency: "USD", Amount: "5.00"}}}}, linear.Channels[0])
-	require.Equal(t, conversion.CampaignEarned{Channel: "email", Campaign: "win back", Earned: conversion.Earned{Conversions: 1, Weight: 0.5,
-		Revenue: []conversion.Money{{Minor: 5000, Currency: "USD", Amount: "50.00"}}}}, linear.Campaigns[1])
+		{Minor: 250, Currency: "EUR", Amount: "2.50"}, {Minor: 500, Currency: "USD", Amount: "5.00"},
+	}}}, linear.Channels[0])
+	require.Equal(t, conversion.CampaignEarned{Channel: "email", Campaign: "win back", Earned: conversion.Earned{
+		Conversions: 1, Weight: 0.5,
+		Revenue: []conversion.Money{{Minor: 5000, Currency: "USD", Amount: "50.00"}},
+	}}, linear.Campaigns[1])
 
 	require.Equal(t, 200, s.get(t, "/api/v1/conversion/attribution?from=2026-03-01&to=2026-03-10&model=last_touch", &report))
 	require.Len(t, report.Models, 1)
