@@ -1,9 +1,15 @@
 // Package jobs is the one way to run something later: a row in the database's
 // job queue (River), which commits with the transaction that caused it.
+//
+// A job runs at least once. When a process is killed, its jobs stay marked as
+// running until [Config].RescueAfter has passed; then the elected leader among
+// the living processes makes them available again. A job's context ends at
+// JobTimeout, which is shorter, so that a job which is taken over has stopped.
 package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -11,9 +17,21 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/migrate"
+)
+
+// Defaults of Config. A killed leader's term lasts at most 15 s, after which a
+// new one looks for stuck jobs at once and then every 30 s (River's constants):
+// with RescueAfter at 15 s the first look finds them all.
+const (
+	DefaultJobTimeout  = 12 * time.Second
+	DefaultRescueAfter = 15 * time.Second
+	// minMargin is what a job may take to notice that its context has ended.
+	minMargin           = time.Second
+	defaultPollInterval = 250 * time.Millisecond
 )
 
 // Queue takes jobs and, once started, works them.
@@ -30,18 +48,47 @@ type Config struct {
 	Queues map[string]river.QueueConfig
 	// JobTimeout bounds one run of a job, and so how soon the jobs of a killed
 	// process can be told from live ones: they are taken over after RescueAfter,
-	// which must be longer.
+	// which must be longer by at least a second. Zero is the default.
 	JobTimeout, RescueAfter time.Duration
-	PeriodicJobs            []*river.PeriodicJob
-	Logger                  *slog.Logger
+	// PollInterval is how soon a job is seen whose notification was missed, and
+	// one that has put itself off. Zero is 250 ms.
+	PollInterval time.Duration
+	PeriodicJobs []*river.PeriodicJob
+	Logger       *slog.Logger
+}
+
+// withDefaults fills what is zero and refuses what cannot be safe.
+func (c Config) withDefaults() (Config, error) {
+	if c.JobTimeout == 0 {
+		c.JobTimeout = DefaultJobTimeout
+	}
+	if c.RescueAfter == 0 {
+		c.RescueAfter = max(DefaultRescueAfter, c.JobTimeout+3*time.Second)
+	}
+	if c.PollInterval == 0 {
+		c.PollInterval = defaultPollInterval
+	}
+	switch {
+	case c.JobTimeout < 0:
+		return c, fmt.Errorf("jobs: JobTimeout %s: must be positive, for a job without an end is never known to be dead", c.JobTimeout)
+	case c.RescueAfter < c.JobTimeout+minMargin:
+		return c, fmt.Errorf("jobs: RescueAfter %s: must exceed JobTimeout %s by at least %s, or a live job would be run twice", c.RescueAfter, c.JobTimeout, minMargin)
+	}
+	return c, nil
 }
 
 // New returns a queue on db.
 func New(db *engardedb.DB, cfg Config) (*Queue, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
 	client, err := river.NewClient(riverpgxv5.New(db.Pool()), &river.Config{
 		Schema: migrate.RiverSchema, Workers: cfg.Workers, Queues: cfg.Queues,
 		JobTimeout: cfg.JobTimeout, RescueStuckJobsAfter: cfg.RescueAfter,
-		PeriodicJobs: cfg.PeriodicJobs, Logger: cfg.Logger,
+		FetchPollInterval: cfg.PollInterval, PeriodicJobs: cfg.PeriodicJobs, Logger: cfg.Logger,
+		// The application role owns no index; autovacuum and the operator do.
+		ReindexerSchedule: river.NeverSchedule(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
@@ -50,6 +97,8 @@ func New(db *engardedb.DB, cfg Config) (*Queue, error) {
 }
 
 // Enqueue adds a job in the tenant's transaction: it exists when that commits.
+// A job that Once forbids, because one like it is waiting or running, is not
+// added, which is no error.
 func (q *Queue) Enqueue(ctx context.Context, tx engardedb.Tx, args river.JobArgs, opts *river.InsertOpts) error {
 	if _, err := q.client.InsertTx(ctx, tx.Tx, args, opts); err != nil {
 		return fmt.Errorf("enqueue %s: %w", args.Kind(), err)
@@ -64,6 +113,23 @@ func (q *Queue) EnqueueMany(ctx context.Context, tx engardedb.Tx, params []river
 	}
 	if _, err := q.client.InsertManyFastTx(ctx, tx.Tx, params); err != nil {
 		return fmt.Errorf("enqueue %d jobs, the first a %s: %w", len(params), params[0].Args.Kind(), err)
+	}
+	return nil
+}
+
+// Once allows one unfinished job of a kind and arguments at a time.
+func Once() river.UniqueOpts {
+	return river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
+		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning,
+		rivertype.JobStateRetryable, rivertype.JobStateScheduled,
+	}}
+}
+
+// Complete ends the running job in tx, so that what the transaction saw and the
+// job's end are one. The worker returns nil once tx has committed.
+func Complete[T river.JobArgs](ctx context.Context, tx engardedb.Tx, job *river.Job[T]) error {
+	if _, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx.Tx, job); err != nil {
+		return fmt.Errorf("complete %s: %w", job.Kind, err)
 	}
 	return nil
 }
@@ -84,8 +150,8 @@ func (q *Queue) Stop(ctx context.Context) error {
 	}
 	cancelCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := q.client.StopAndCancel(cancelCtx); err != nil {
-		return fmt.Errorf("stop the job queue: %w", err)
+	if cancelErr := q.client.StopAndCancel(cancelCtx); cancelErr != nil {
+		return fmt.Errorf("stop the job queue: %w", errors.Join(err, cancelErr))
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ CREATE TABLE outreach_campaigns (
     template_uuid uuid NOT NULL,
     from_name     text NOT NULL DEFAULT '',
     from_email    text NOT NULL DEFAULT '',
+    rate_per_second integer NOT NULL DEFAULT 0 CHECK (rate_per_second BETWEEN 0 AND 10000), -- 0: as fast as it goes
     status        text NOT NULL CHECK (status IN ('draft', 'running', 'paused', 'finished')),
     pause_reason  text NOT NULL DEFAULT '',
     created_at    timestamptz NOT NULL,
@@ -37,19 +38,29 @@ CREATE TABLE outreach_campaigns (
 );
 CALL engarde_isolate_tenants('outreach_campaigns');
 
--- Why each contact of a campaign's segment was or was not written to.
+CREATE INDEX outreach_campaigns_created ON outreach_campaigns (tenant_uuid, created_at);
+
+-- Why each contact of a campaign's segment, or of a single send (which has no
+-- campaign), was or was not written to. A decision to send has a message with
+-- the decision's id. idempotency_key makes a repeated send the first one; the
+-- hash of the request tells a repetition from a key used twice.
 CREATE TABLE outreach_decisions (
-    tenant_uuid   uuid NOT NULL,
-    campaign_uuid uuid NOT NULL,
-    contact_uuid  uuid NOT NULL,
+    tenant_uuid     uuid NOT NULL,
+    decision_uuid   uuid NOT NULL,
+    campaign_uuid   uuid,
+    contact_uuid    uuid NOT NULL,
+    idempotency_key text,
+    request_hash    bytea,
     outcome       text NOT NULL CHECK (outcome IN ('send', 'skip')),
     channel       text NOT NULL,
     reasons       jsonb NOT NULL,
     decided_at    timestamptz NOT NULL,
-    PRIMARY KEY (tenant_uuid, campaign_uuid, contact_uuid),
+    PRIMARY KEY (tenant_uuid, decision_uuid),
     FOREIGN KEY (tenant_uuid, campaign_uuid) REFERENCES outreach_campaigns,
     FOREIGN KEY (tenant_uuid, contact_uuid) REFERENCES contacts ON DELETE CASCADE
 );
+CREATE UNIQUE INDEX outreach_decisions_campaign_contact ON outreach_decisions (tenant_uuid, campaign_uuid, contact_uuid);
+CREATE UNIQUE INDEX outreach_decisions_idempotency_key ON outreach_decisions (tenant_uuid, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CALL engarde_isolate_tenants('outreach_decisions');
 
 -- queued -> sending -> sent | failed | unknown. 'sending' commits before the
@@ -61,6 +72,8 @@ CREATE TABLE outreach_messages (
     message_uuid     uuid NOT NULL,
     campaign_uuid    uuid,
     contact_uuid     uuid NOT NULL,
+    template_uuid    uuid NOT NULL,
+    data             jsonb NOT NULL DEFAULT '{}', -- what a single send adds to the template's variables
     channel          text NOT NULL,
     address          text NOT NULL,
     status           text NOT NULL CHECK (status IN ('queued', 'sending', 'sent', 'failed', 'unknown', 'cancelled')),
@@ -81,6 +94,7 @@ CREATE TABLE outreach_messages (
     resolved_at      timestamptz,
     PRIMARY KEY (tenant_uuid, message_uuid),
     FOREIGN KEY (tenant_uuid, campaign_uuid) REFERENCES outreach_campaigns,
+    FOREIGN KEY (tenant_uuid, template_uuid) REFERENCES channel_templates,
     FOREIGN KEY (tenant_uuid, contact_uuid) REFERENCES contacts
 );
 CREATE UNIQUE INDEX outreach_messages_campaign_contact ON outreach_messages (tenant_uuid, campaign_uuid, contact_uuid);
