@@ -123,5 +123,3 @@ SELECT decision_uuid, contact_uuid, request_hash, outcome, channel, reasons, dec
 INSERT INTO outreach_messages (tenant_uuid, message_uuid, contact_uuid, template_uuid, data, channel, address, status, not_before, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', $8, $8);
 
--- name: ContactExists :one
-SELECT EXISTS (SELECT FROM contacts WHERE contact_uuid = $1);

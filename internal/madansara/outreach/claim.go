@@ -133,8 +133,9 @@ func (r *run) render(ctx context.Context, m *claimed) (Content, error) {
 	if err != nil {
 		return Content{}, err
 	}
-	return r.renderer.Render(Letter{
+	return r.renderer.Render(ctx, Letter{
 		Tenant: r.job.Args.Tenant, Campaign: r.job.Args.Campaign, Message: m.message,
+		TenantName: r.tenantName, CampaignName: r.campaign.Name,
 		Template: template, Recipient: m.recipient, Data: m.data,
 	})
 }

@@ -1,6 +1,7 @@
 package outreach
 
 import (
+	"context"
 	"encoding/json"
 	"time"
 
@@ -29,6 +30,7 @@ type Recipient struct {
 // Letter is everything that one message is rendered from.
 type Letter struct {
 	Tenant, Campaign, Message uuid.UUID // Campaign is uuid.Nil for a single send
+	TenantName, CampaignName  string
 	Template                  Template
 	Recipient                 Recipient
 	Data                      json.RawMessage // what a single send adds to the variables
@@ -43,5 +45,5 @@ type Content struct {
 // Renderer fills templates. It is safe for concurrent use; an error means that
 // this letter can't be rendered, now or later.
 type Renderer interface {
-	Render(letter Letter) (Content, error)
+	Render(ctx context.Context, letter Letter) (Content, error)
 }

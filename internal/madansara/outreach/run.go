@@ -25,10 +25,11 @@ const recordTimeout = 2 * time.Second
 // run is one run of a sender's job.
 type run struct {
 	*Sender
-	job      *river.Job[sendArgs]
-	log      *slog.Logger
-	campaign outreachdb.OutreachCampaign // zero for single sends
-	limiter  *rate.Limiter               // nil: as fast as it goes
+	job        *river.Job[sendArgs]
+	log        *slog.Logger
+	campaign   outreachdb.OutreachCampaign // zero for single sends
+	tenantName string
+	limiter    *rate.Limiter // nil: as fast as it goes
 	// templates stay as they were when the run began.
 	templates map[uuid.UUID]Template
 	sessions  map[string]channel.Session
@@ -97,6 +98,9 @@ func (r *run) begin(ctx context.Context) error {
 		}
 		if left > 0 {
 			r.log.WarnContext(ctx, "messages of a sender that died are unknown now", slog.Int64("messages", left))
+		}
+		if err := tx.QueryRow(ctx, "SELECT name FROM tenants").Scan(&r.tenantName); err != nil {
+			return fmt.Errorf("read the tenant's name: %w", err)
 		}
 		if args.Campaign == uuid.Nil {
 			return nil

@@ -32,17 +32,6 @@ func (q *Queries) AbandonSending(ctx context.Context, arg AbandonSendingParams) 
 	return result.RowsAffected(), nil
 }
 
-const contactExists = `-- name: ContactExists :one
-SELECT EXISTS (SELECT FROM contacts WHERE contact_uuid = $1)
-`
-
-func (q *Queries) ContactExists(ctx context.Context, contactUuid uuid.UUID) (bool, error) {
-	row := q.db.QueryRow(ctx, contactExists, contactUuid)
-	var exists bool
-	err := row.Scan(&exists)
-	return exists, err
-}
-
 const createCampaign = `-- name: CreateCampaign :exec
 INSERT INTO outreach_campaigns (tenant_uuid, campaign_uuid, name, channel, segment_uuid, template_uuid,
     from_name, from_email, rate_per_second, status, created_at, updated_at)
