@@ -160,7 +160,6 @@ func (b *bundle) awaitStatus(t *testing.T, id uuid.UUID, status outreach.Campaig
 	return report
 }
 
-
 // provider is a channel whose answers the test scripts, and which counts what it accepted.
 type provider struct {
 	mu       sync.Mutex

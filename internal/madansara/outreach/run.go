@@ -214,8 +214,7 @@ func (r *run) session(ctx context.Context, name string) (channel.Session, error)
 	}
 	session, err := adapter.Open(ctx)
 	if err != nil {
-		var known *channel.Error
-		if !errors.As(err, &known) {
+		if _, classified := errors.AsType[*channel.Error](err); !classified {
 			// Nothing was sent yet, whatever it was.
 			err = &channel.Error{Kind: channel.Temporary, Stage: stageConnect, Err: err}
 		}

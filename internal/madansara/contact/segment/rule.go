@@ -215,19 +215,19 @@ func (e *Event) validate(at string) error {
 	return firstError(checkText(at+".event.name", e.Name), checkRange(at+".event", e.WithinDays, e.AtLeast))
 }
 
-func (c *Conversion) validate(at string) error {
-	return firstError(checkText(at+".conversion.name", c.Name), checkRange(at+".conversion", c.WithinDays, c.AtLeast))
+func (v *Conversion) validate(at string) error {
+	return firstError(checkText(at+".conversion.name", v.Name), checkRange(at+".conversion", v.WithinDays, v.AtLeast))
 }
 
-func (c *Consent) validate(at string) error {
-	if err := checkText(at+".consent.channel", c.Channel); err != nil {
+func (s *Consent) validate(at string) error {
+	if err := checkText(at+".consent.channel", s.Channel); err != nil {
 		return err
 	}
 	switch {
-	case c.Channel == "":
-		return fault.At(at+".consent.channel", c.Channel, "name the channel")
-	case c.Status != Granted && c.Status != Withdrawn && c.Status != Unknown:
-		return fault.At(at+".consent.status", c.Status, "is granted, withdrawn or unknown")
+	case s.Channel == "":
+		return fault.At(at+".consent.channel", s.Channel, "name the channel")
+	case s.Status != Granted && s.Status != Withdrawn && s.Status != Unknown:
+		return fault.At(at+".consent.status", s.Status, "is granted, withdrawn or unknown")
 	}
 	return nil
 }
@@ -245,11 +245,11 @@ func (v *Visit) validate(at string) error {
 		checkRange(at+".visit", v.WithinDays, 0))
 }
 
-func (c *Created) validate(at string) error {
-	if c.After.IsZero() && c.Before.IsZero() {
+func (d *Created) validate(at string) error {
+	if d.After.IsZero() && d.Before.IsZero() {
 		return fault.At(at+".created", nil, "give after, before or both")
 	}
-	for _, t := range []time.Time{c.After, c.Before} {
+	for _, t := range []time.Time{d.After, d.Before} {
 		if !t.IsZero() && (t.Year() < 1970 || t.Year() > 9999) {
 			return fault.At(at+".created", t, "dates lie between the years 1970 and 9999")
 		}
