@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
@@ -69,6 +71,58 @@ func Pending(ctx context.Context, url string) (int, error) {
 	return pending, err
 }
 
+// ErrBehind says that a database lacks migrations this binary needs.
+var ErrBehind = errors.New("the database lacks migrations; run: madansara migrate")
+
+// Check returns ErrBehind unless the database has every migration of this
+// binary. It only reads, so that a service may ask through its own pool. A
+// newer database is fine: it is being rolled out.
+func Check(ctx context.Context, pool *pgxpool.Pool) error {
+	const question = `select (select max(version_id) from goose_core), (select max(version_id) from goose_madansara),
+		(select max(version) from river.river_migration where line = 'main')`
+	var core, madansara, queue int64
+	if err := pool.QueryRow(ctx, question).Scan(&core, &madansara, &queue); err != nil {
+		var pgErr *pgconn.PgError
+		if errors.As(err, &pgErr) && (pgErr.Code == "42P01" || pgErr.Code == "3F000" || pgErr.Code == "42501") {
+			return ErrBehind // no such table or schema, or not ours to read yet
+		}
+		return fmt.Errorf("read the database's version: %w", err)
+	}
+	wanted, err := newest()
+	if err != nil {
+		return err
+	}
+	if core < wanted[0] || madansara < wanted[1] || queue < wanted[2] {
+		return ErrBehind
+	}
+	return nil
+}
+
+// newest returns the versions this binary needs: Core's, Madan Sara's, the job queue's.
+var newest = sync.OnceValues(func() (versions [3]int64, err error) {
+	for i, service := range services {
+		names, err := fs.Glob(db.Migrations, service+"/migrations/*.sql")
+		if err != nil {
+			return versions, fmt.Errorf("migrate: files of %s: %w", service, err)
+		}
+		for _, name := range names {
+			version, err := goose.NumericComponent(name)
+			if err != nil {
+				return versions, fmt.Errorf("migrate: %s: %w", name, err)
+			}
+			versions[i] = max(versions[i], version)
+		}
+	}
+	migrator, err := rivermigrate.New(riverdatabasesql.New(nil), nil)
+	if err != nil {
+		return versions, fmt.Errorf("migrate: versions of the job queue: %w", err)
+	}
+	for _, migration := range migrator.AllVersions() {
+		versions[2] = max(versions[2], int64(migration.Version))
+	}
+	return versions, nil
+})
+
 func withDatabase(ctx context.Context, url string, fn func(*sql.DB) error) (err error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -120,7 +174,8 @@ func upRiver(ctx context.Context, pool *sql.DB) error {
 	const grants = `
 		grant usage on schema river to madan_sara_app;
 		grant select, insert, update, delete on all tables in schema river to madan_sara_app;
-		grant usage, select on all sequences in schema river to madan_sara_app`
+		grant usage, select on all sequences in schema river to madan_sara_app;
+		grant select on goose_core, goose_madansara to madan_sara_app`
 	if _, err := pool.ExecContext(ctx, grants); err != nil {
 		return fmt.Errorf("let the services use the job queue: %w", err)
 	}
