@@ -4,6 +4,7 @@ package dbtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,45 +32,60 @@ var Fast = []string{"fsync=off", "synchronous_commit=off", "full_page_writes=off
 
 var shared = sync.OnceValues(start)
 
-type server struct {
+// Server is a throw-away PostgreSQL with a migrated template database.
+type Server struct {
 	url      string
 	template string
+	dir      string           // ours to remove; "" for a server of another process
+	postgres *postgres.Server // nil for a server of another process
 }
 
-func start() (server, error) {
+func start() (Server, error) {
 	if url := os.Getenv(serverVariable); url != "" {
-		return server{url: url, template: os.Getenv(templateVariable)}, nil
+		return Server{url: url, template: os.Getenv(templateVariable)}, nil
 	}
 	return StartServer(context.Background())
 }
 
 // StartServer starts a throw-away server with the migrated template. It ends
 // with this process.
-func StartServer(ctx context.Context) (server, error) {
+func StartServer(ctx context.Context) (Server, error) {
 	removeOldFolders()
 	dir, err := os.MkdirTemp("", folderPrefix)
 	if err != nil {
-		return server{}, fmt.Errorf("dbtest: %w", err)
+		return Server{}, fmt.Errorf("dbtest: %w", err)
 	}
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the server's own user must reach the cluster inside
-		return server{}, fmt.Errorf("dbtest: %w", err)
+		return Server{}, fmt.Errorf("dbtest: %w", err)
 	}
 	pg, err := postgres.Start(ctx, postgres.Options{Dir: filepath.Join(dir, "cluster"), Settings: Fast})
 	if err != nil {
-		return server{}, err
+		return Server{}, err
 	}
 	const template = "template_madansara"
 	if err := pg.CreateDatabase(ctx, template); err != nil {
-		return server{}, err
+		return Server{}, err
 	}
 	if err := migrate.Up(ctx, pg.URL(template)); err != nil {
-		return server{}, err
+		return Server{}, err
 	}
-	return server{url: pg.URL("postgres"), template: template}, nil
+	return Server{url: pg.URL("postgres"), template: template, dir: dir, postgres: pg}, nil
+}
+
+// Stop ends the server and removes its folder. A test process does not call it:
+// its server ends with it.
+func (s Server) Stop() error {
+	if s.postgres == nil {
+		return nil
+	}
+	if err := errors.Join(s.postgres.Stop(), os.RemoveAll(s.dir)); err != nil {
+		return fmt.Errorf("dbtest: %w", err)
+	}
+	return nil
 }
 
 // Environ returns the environment variables that share s with child processes.
-func (s server) Environ() []string {
+func (s Server) Environ() []string {
 	return []string{serverVariable + "=" + s.url, templateVariable + "=" + s.template}
 }
 

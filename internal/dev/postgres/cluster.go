@@ -18,9 +18,12 @@ import (
 	embedded "github.com/fergusstrange/embedded-postgres"
 )
 
+// identity is a user of this machine.
+type identity = syscall.Credential
+
 // clusterOwner returns whom the server runs as: nil for ourselves, or, because
 // PostgreSQL refuses root, an unprivileged user of this machine.
-func clusterOwner() (*syscall.Credential, error) {
+func clusterOwner() (*identity, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // nil is exec's own word for "as we are"
 	}
@@ -34,13 +37,14 @@ func clusterOwner() (*syscall.Credential, error) {
 		if err := errors.Join(uidErr, gidErr); err != nil {
 			return nil, fmt.Errorf("embedded PostgreSQL: ids of user %s: %w", name, err)
 		}
-		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+		return &identity{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
 	return nil, errors.New("embedded PostgreSQL refuses root and there is no user postgres or nobody to run it as; run as another user")
 }
 
-func makeDir(dir string, owner *syscall.Credential) error {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+func makeDir(dir string, owner *identity) error {
+	// The server's own user must reach the folder, whoever makes its parents.
+	if err := errors.Join(os.MkdirAll(filepath.Dir(dir), 0o711), os.MkdirAll(dir, 0o750)); err != nil { //nolint:gosec // 0711 shows nothing
 		return fmt.Errorf("embedded PostgreSQL: make %s: %w", dir, err)
 	}
 	if owner == nil {
@@ -148,7 +152,7 @@ func download() (string, error) {
 	return filepath.Join(dir, "bin"), nil
 }
 
-func initCluster(ctx context.Context, binaries, data string, owner *syscall.Credential) error {
+func initCluster(ctx context.Context, binaries, data string, owner *identity) error {
 	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err == nil {
 		return nil
 	}
@@ -159,8 +163,7 @@ func initCluster(ctx context.Context, binaries, data string, owner *syscall.Cred
 	// Only this machine's loopback is listened on, so it trusts its connections.
 	cmd := exec.CommandContext(ctx, filepath.Join(binaries, "initdb"),
 		"-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions")
-	cmd.Dir = filepath.Dir(data)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: owner}
+	runAs(cmd, owner, data)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("embedded PostgreSQL: initdb: %w: %s", err, out)
 	}

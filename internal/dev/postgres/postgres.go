@@ -138,7 +138,7 @@ func (s *Server) Stop() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-func (s *Server) launch(binaries, data string, port int, owner *syscall.Credential, settings []string) error {
+func (s *Server) launch(binaries, data string, port int, owner *identity, settings []string) error {
 	args := []string{
 		"-D", data, "-p", strconv.Itoa(port), "-h", "127.0.0.1",
 		"-c", "unix_socket_directories=", "-c", "max_connections=200", "-c", "shared_buffers=128MB",
@@ -154,10 +154,10 @@ func (s *Server) launch(binaries, data string, port int, owner *syscall.Credenti
 	defer func() { _ = log.Close() }() // the server has its own descriptor
 	s.cmd = exec.Command(filepath.Join(binaries, "postgres"), args...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
-	s.cmd.Dir = filepath.Dir(data)
 	s.cmd.Env = []string{"LC_ALL=C.UTF-8", "PATH=" + os.Getenv("PATH")}
 	started := make(chan error)
-	go superviseProcess(s.cmd, owner, started, s.done)
+	runAs(s.cmd, owner, data)
+	go superviseProcess(s.cmd, started, s.done)
 	if err := <-started; err != nil {
 		return fmt.Errorf("embedded PostgreSQL: start: %w", err)
 	}

@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"strings"
+
+	"github.com/riverqueue/river"
+
+	"github.com/engardehq/madansara/internal/httpkit"
+	"github.com/engardehq/madansara/internal/jobs"
+	"github.com/engardehq/madansara/internal/madansara/attribution"
+	"github.com/engardehq/madansara/internal/migrate"
+)
+
+// openPaths are called by other sites' pages and by mail programs.
+var openPaths = []string{
+	"/v1/", "/api/v1/website/track", "/ms.js", "/t/",
+}
+
+// build makes the parts in the order they need each other: those that work
+// jobs, the queue, those that enqueue, and the surface.
+func (a *App) build() error {
+	clock := a.opts.Clock
+	workers := river.NewWorkers()
+	models := attribution.New(a.db, clock)
+	models.RegisterWorkers(workers)
+
+	queue, err := jobs.New(a.db, jobs.Config{
+		Workers: workers,
+		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}},
+		Logger:  a.opts.Telemetry.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	a.queue = queue
+
+	router := a.router()
+	api := router.API()
+	a.accounts.Register(api)
+	a.health().Routes(router)
+	router.Handle("GET /metrics", a.opts.Telemetry.Metrics())
+	a.handler = router.Handler()
+	return nil
+}
+
+func (a *App) router() *httpkit.Router {
+	cfg := a.opts.Config
+	limiter := func(perSecond float64) *httpkit.Limiter {
+		if perSecond == 0 {
+			return nil
+		}
+		return httpkit.NewLimiter(a.opts.Clock, perSecond, int(2*perSecond), 10_000)
+	}
+	return httpkit.NewRouter(httpkit.RouterConfig{
+		Title: "Madan Sara", Version: a.opts.Version,
+		Description:   "Turns an audience into customers: records what visitors do, writes to them, and says what earned each purchase.",
+		Authenticator: a.accounts,
+		Origins:       append([]string{cfg.PublicBaseURL}, cfg.CORSOrigins...),
+		OpenPaths:     openPaths, OwnOrigin: cfg.PublicBaseURL,
+		Limiter: limiter(cfg.APIRateLimit), IngestLimiter: limiter(cfg.IngestRateLimit),
+		ProxyHops:  cfg.TrustedProxyHops,
+		Production: strings.HasPrefix(cfg.PublicBaseURL, "https://"),
+		Logger:     a.opts.Telemetry.Logger, Observer: a.opts.Telemetry.Observe,
+	})
+}
+
+func (a *App) health() *httpkit.Health {
+	database := func(status httpkit.Status) httpkit.Component {
+		return httpkit.Component{"status": status, "pool_stats": a.db.Stats()}
+	}
+	return &httpkit.Health{
+		Service: "madan-sara", Version: a.opts.Version,
+		Ready: func(ctx context.Context) error { return migrate.Check(ctx, a.db.Pool()) },
+		Checks: []httpkit.Check{
+			{
+				Name: "database", Critical: true,
+				Run: func(ctx context.Context) httpkit.Component {
+					if err := a.db.Ping(ctx); err != nil {
+						return database(httpkit.Unhealthy)
+					}
+					return database(httpkit.Healthy)
+				},
+				Late: func() httpkit.Component { return database(httpkit.Unhealthy) },
+			},
+			{
+				Name: "zerodb",
+				Run: func(context.Context) httpkit.Component {
+					return httpkit.Component{"status": httpkit.NotConfigured, "configured": false}
+				},
+			},
+		},
+	}
+}
