@@ -27,6 +27,7 @@ build: ## Build the binary into bin/
 test: ## Run every test with the race detector, on a real PostgreSQL and a real browser
 	@scripts/install-missing postgres gcc node chromium
 	npm --prefix e2e/segment ci --no-audit --no-fund --silent
+	npm --prefix web/tracker ci --no-audit --no-fund --silent && npm --prefix web/tracker test --silent
 	go run ./internal/dbtest/testserver -- go test -race -timeout 20m $(TESTFLAGS) ./...
 
 check: lint current test ## What CI runs

@@ -42,7 +42,7 @@ type Browser struct {
 
 // New starts a Chromium that ends with the test. It fails the test, saying
 // what to install, when there is none.
-func New(t testing.TB) *Browser {
+func New(t *testing.T) *Browser {
 	t.Helper()
 	program := find()
 	if program == "" {
@@ -117,18 +117,18 @@ type Page struct {
 
 // Page opens an empty tab with new cookies and storage; it closes with t. When
 // t failed, what the page showed is kept as the artifact failed.png.
-func (b *Browser) Page(t testing.TB) *Page {
+func (b *Browser) Page(t *testing.T) *Page {
 	t.Helper()
-	return open(t, b.ctx, chromedp.WithNewBrowserContext())
+	return open(b.ctx, t, chromedp.WithNewBrowserContext())
 }
 
 // Tab opens another empty tab of the same visitor.
-func (p *Page) Tab(t testing.TB) *Page {
+func (p *Page) Tab(t *testing.T) *Page {
 	t.Helper()
-	return open(t, p.ctx)
+	return open(p.ctx, t)
 }
 
-func open(t testing.TB, parent context.Context, options ...chromedp.ContextOption) *Page {
+func open(parent context.Context, t *testing.T, options ...chromedp.ContextOption) *Page {
 	t.Helper()
 	// Asked for before the clean-up below is registered: clean-ups run last
 	// first, and without -artifacts the directory goes with one of its own.
@@ -137,7 +137,7 @@ func open(t testing.TB, parent context.Context, options ...chromedp.ContextOptio
 	page.ctx = ctx
 	t.Cleanup(func() {
 		if t.Failed() {
-			page.keepFailure(t)
+			page.keepFailure(ctx, t)
 		}
 		closePage()
 	})
@@ -150,15 +150,25 @@ func open(t testing.TB, parent context.Context, options ...chromedp.ContextOptio
 func (p *Page) Context() context.Context { return p.ctx }
 
 // Run carries out the actions in order, within 30 seconds.
-func (p *Page) Run(t testing.TB, actions ...chromedp.Action[chromedp.Void]) {
+func (p *Page) Run(t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, stepTimeout)
 	defer cancel()
 	require.NoError(t, chromedp.Do(ctx, actions...))
 }
 
+// Follow carries out actions that lead to another page, such as a click on a
+// link, and waits until that page has loaded.
+func (p *Page) Follow(t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, stepTimeout)
+	defer cancel()
+	_, err := chromedp.RunResponse(ctx, actions...)
+	require.NoError(t, err)
+}
+
 // Get carries out one action that has a result, within 30 seconds.
-func Get[T any](t testing.TB, p *Page, action chromedp.Action[T]) T {
+func Get[T any](t *testing.T, p *Page, action chromedp.Action[T]) T {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, stepTimeout)
 	defer cancel()
@@ -169,13 +179,13 @@ func Get[T any](t testing.TB, p *Page, action chromedp.Action[T]) T {
 
 // Eval runs the JavaScript expression in the page, waits for its promise if it
 // is one, and returns its value.
-func Eval[T any](t testing.TB, p *Page, expression string) T {
+func Eval[T any](t *testing.T, p *Page, expression string) T {
 	t.Helper()
 	return Get(t, p, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
 // Resize shows the page at that size.
-func (p *Page) Resize(t testing.TB, size Size) {
+func (p *Page) Resize(t *testing.T, size Size) {
 	t.Helper()
 	options := []chromedp.EmulateViewportOption{}
 	if size.Mobile {
@@ -186,7 +196,7 @@ func (p *Page) Resize(t testing.TB, size Size) {
 
 // Screenshot writes the whole page as the artifact name.png and returns its
 // path.
-func (p *Page) Screenshot(t testing.TB, name string) string {
+func (p *Page) Screenshot(t *testing.T, name string) string {
 	t.Helper()
 	picture := Get(t, p, chromedp.FullScreenshot(100)) // 100 is PNG
 	path := filepath.Join(p.artifacts, name+".png")
@@ -239,12 +249,12 @@ func arguments(values []*runtime.RemoteObject) string {
 }
 
 // keepFailure must not fail or hang the test that already failed.
-func (p *Page) keepFailure(t testing.TB) {
+func (p *Page) keepFailure(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for _, problem := range p.Problems() {
 		t.Log("page: " + problem)
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 	if err != nil {
