@@ -10,6 +10,7 @@ import (
 	"github.com/engardehq/madansara/internal/jobs"
 	"github.com/engardehq/madansara/internal/madansara/attribution"
 	"github.com/engardehq/madansara/internal/migrate"
+	"github.com/engardehq/madansara/web/apidocs"
 )
 
 // openPaths are called by other sites' pages and by mail programs.
@@ -39,6 +40,7 @@ func (a *App) build() error {
 	api := router.API()
 	a.accounts.Register(api)
 	a.health().Routes(router)
+	apidocs.Mount(router.Handle)
 	router.Handle("GET /metrics", a.opts.Telemetry.Metrics())
 	a.handler = router.Handler()
 	return nil
