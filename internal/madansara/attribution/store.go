@@ -215,9 +215,9 @@ func replaceCredits(ctx context.Context, tx engardedb.Tx, c *conversion, credits
 		return fmt.Errorf("store credits: %w", err)
 	}
 	const stamp = `
-		UPDATE conversion_events SET attributed_at = $3, contact_uuid = COALESCE($4, contact_uuid)
+		UPDATE conversion_events SET attributed_at = $3
 		WHERE tenant_uuid = $1 AND conversion_uuid = $2`
-	if _, err := tx.Exec(ctx, stamp, tx.Tenant(), c.id, now, c.contact); err != nil {
+	if _, err := tx.Exec(ctx, stamp, tx.Tenant(), c.id, now); err != nil {
 		return fmt.Errorf("mark a conversion attributed: %w", err)
 	}
 	return nil
