@@ -59,12 +59,15 @@ func writeSettings(ctx context.Context, tx engardedb.Tx, s Settings, now time.Ti
 	return nil
 }
 
-// conversion is what attribution needs to know of one.
+// conversion is what attribution needs to know of one. An unknown contact is Nil,
+// which no contact has, and not NULL: PostgreSQL plans a comparison with NULL as
+// an empty scan of the whole table, and starts workers for it.
 type conversion struct {
 	id         uuid.UUID
 	name       string
 	visitor    *uuid.UUID
-	contact    *uuid.UUID // its own, or the one its visitor turned out to be
+	contact    uuid.UUID // its own, or the one its visitor turned out to be; Nil when nobody knows
+	visitors   []uuid.UUID
 	revenue    int64
 	occurredAt time.Time
 }
@@ -73,48 +76,57 @@ type conversion struct {
 // attributing it until this one ends; nil when there is none of that id.
 func lockConversion(ctx context.Context, tx engardedb.Tx, id uuid.UUID) (*conversion, error) {
 	const query = `
-		SELECT e.conversion_uuid, e.name, e.visitor_uuid, COALESCE(v.contact_uuid, e.contact_uuid), e.revenue_minor, e.occurred_at
+		SELECT e.conversion_uuid, e.name, e.visitor_uuid, COALESCE(v.contact_uuid, e.contact_uuid, '00000000-0000-0000-0000-000000000000'), e.revenue_minor, e.occurred_at
 		FROM conversion_events e
 		LEFT JOIN website_visitors v ON v.tenant_uuid = e.tenant_uuid AND v.visitor_uuid = e.visitor_uuid
 		WHERE e.tenant_uuid = $1 AND e.conversion_uuid = $2
 		FOR UPDATE OF e`
-	return scanConversion(tx.QueryRow(ctx, query, tx.Tenant(), id))
+	return readConversion(ctx, tx, query, id)
 }
 
 // refunded returns the conversion that the refund c gives money back for: the
 // order of the same number. Nil when it was never recorded.
 func refunded(ctx context.Context, tx engardedb.Tx, c *conversion) (*conversion, error) {
 	const query = `
-		SELECT o.conversion_uuid, o.name, o.visitor_uuid, COALESCE(v.contact_uuid, o.contact_uuid), o.revenue_minor, o.occurred_at
+		SELECT o.conversion_uuid, o.name, o.visitor_uuid, COALESCE(v.contact_uuid, o.contact_uuid, '00000000-0000-0000-0000-000000000000'), o.revenue_minor, o.occurred_at
 		FROM conversion_events r
 		JOIN conversion_events o ON o.tenant_uuid = r.tenant_uuid AND o.external_id = r.external_id
 			AND o.conversion_uuid <> r.conversion_uuid AND o.revenue_minor >= 0
 		LEFT JOIN website_visitors v ON v.tenant_uuid = o.tenant_uuid AND v.visitor_uuid = o.visitor_uuid
 		WHERE r.tenant_uuid = $1 AND r.conversion_uuid = $2
 		ORDER BY o.revenue_minor DESC, o.conversion_uuid LIMIT 1`
-	return scanConversion(tx.QueryRow(ctx, query, tx.Tenant(), c.id))
+	return readConversion(ctx, tx, query, c.id)
 }
 
-func scanConversion(row pgx.Row) (*conversion, error) {
+func readConversion(ctx context.Context, tx engardedb.Tx, query string, id uuid.UUID) (*conversion, error) {
 	var c conversion
-	err := row.Scan(&c.id, &c.name, &c.visitor, &c.contact, &c.revenue, &c.occurredAt)
+	err := tx.QueryRow(ctx, query, tx.Tenant(), id).Scan(&c.id, &c.name, &c.visitor, &c.contact, &c.revenue, &c.occurredAt)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil //nolint:nilnil // nil is "there is none", as documented
 	case err != nil:
 		return nil, fmt.Errorf("read a conversion to attribute: %w", err)
 	}
-	return &c, nil
+	return &c, loadVisitors(ctx, tx, &c)
 }
 
-// people is the CTE of the visitors that are a conversion's person: $2 is its
-// own visitor, $3 its contact, whose other visitors count too.
-const people = `
-	WITH visitors AS MATERIALIZED (
-		SELECT $2::uuid AS visitor_uuid WHERE $2::uuid IS NOT NULL
+// loadVisitors reads the visitors that are c's person: its own, and its contact's
+// others. The queries below take them as an array, because PostgreSQL then goes
+// through the index of visitor and time; it hashes whole tables for a sub-select.
+func loadVisitors(ctx context.Context, tx engardedb.Tx, c *conversion) error {
+	const query = `
+		SELECT $2::uuid WHERE $2::uuid IS NOT NULL
 		UNION
-		SELECT visitor_uuid FROM website_visitors WHERE tenant_uuid = $1 AND contact_uuid = $3::uuid
-	)`
+		SELECT visitor_uuid FROM website_visitors WHERE tenant_uuid = $1 AND contact_uuid = $3::uuid`
+	rows, err := tx.Query(ctx, query, tx.Tenant(), c.visitor, c.contact)
+	if err != nil {
+		return fmt.Errorf("read a person's visitors: %w", err)
+	}
+	if c.visitors, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID]); err != nil {
+		return fmt.Errorf("read a person's visitors: %w", err)
+	}
+	return nil
+}
 
 // A journey has at most this many touches, the newest; more is a robot.
 const maxTouches = 5000
@@ -132,15 +144,15 @@ func loadJourney(ctx context.Context, tx engardedb.Tx, c *conversion, lookback t
 			from = *after
 		}
 	}
-	const query = people + `
+	const query = `
 		SELECT touchpoint_uuid, COALESCE('message:' || message_uuid, source_key), kind, channel, occurred_at FROM (
-			SELECT t.* FROM visitors JOIN customer_touchpoints t USING (visitor_uuid)
-			WHERE t.tenant_uuid = $1 AND t.occurred_at BETWEEN $4 AND $5
+			SELECT t.* FROM customer_touchpoints t
+			WHERE t.tenant_uuid = $1 AND t.visitor_uuid = ANY ($2) AND t.occurred_at BETWEEN $4 AND $5
 			UNION
 			SELECT t.* FROM customer_touchpoints t
 			WHERE t.tenant_uuid = $1 AND t.contact_uuid = $3::uuid AND t.occurred_at BETWEEN $4 AND $5
 		) t ORDER BY occurred_at DESC, touchpoint_uuid LIMIT $6`
-	rows, err := tx.Query(ctx, query, tx.Tenant(), c.visitor, c.contact, from, c.occurredAt, maxTouches)
+	rows, err := tx.Query(ctx, query, tx.Tenant(), c.visitors, c.contact, from, c.occurredAt, maxTouches)
 	if err != nil {
 		return Journey{}, fmt.Errorf("read touches: %w", err)
 	}
@@ -153,16 +165,16 @@ func loadJourney(ctx context.Context, tx engardedb.Tx, c *conversion, lookback t
 
 // previous returns the time of the person's conversion of the same name before c.
 func previous(ctx context.Context, tx engardedb.Tx, c *conversion) (*time.Time, error) {
-	const query = people + `
+	const query = `
 		SELECT max(occurred_at) FROM (
-			SELECT e.occurred_at, e.conversion_uuid, e.name FROM visitors JOIN conversion_events e USING (visitor_uuid)
-			WHERE e.tenant_uuid = $1 AND e.occurred_at <= $4
+			SELECT occurred_at, conversion_uuid, name FROM conversion_events
+			WHERE tenant_uuid = $1 AND visitor_uuid = ANY ($2) AND occurred_at <= $4
 			UNION ALL
 			SELECT occurred_at, conversion_uuid, name FROM conversion_events
 			WHERE tenant_uuid = $1 AND contact_uuid = $3::uuid AND occurred_at <= $4
 		) e WHERE name = $5 AND (occurred_at, conversion_uuid) < ($4, $6::uuid)`
 	var at *time.Time
-	err := tx.QueryRow(ctx, query, tx.Tenant(), c.visitor, c.contact, c.occurredAt, c.name, c.id).Scan(&at)
+	err := tx.QueryRow(ctx, query, tx.Tenant(), c.visitors, c.contact, c.occurredAt, c.name, c.id).Scan(&at)
 	if err != nil {
 		return nil, fmt.Errorf("read the previous conversion: %w", err)
 	}
@@ -171,17 +183,17 @@ func previous(ctx context.Context, tx engardedb.Tx, c *conversion) (*time.Time, 
 
 // next returns the person's conversion of the same name after c, nil if none.
 func next(ctx context.Context, tx engardedb.Tx, c *conversion, within time.Duration) (*uuid.UUID, error) {
-	const query = people + `
+	const query = `
 		SELECT conversion_uuid FROM (
-			SELECT e.* FROM visitors JOIN conversion_events e USING (visitor_uuid)
-			WHERE e.tenant_uuid = $1 AND e.occurred_at BETWEEN $4 AND $7
+			SELECT e.* FROM conversion_events e
+			WHERE e.tenant_uuid = $1 AND e.visitor_uuid = ANY ($2) AND e.occurred_at BETWEEN $4 AND $7
 			UNION
 			SELECT e.* FROM conversion_events e
 			WHERE e.tenant_uuid = $1 AND e.contact_uuid = $3::uuid AND e.occurred_at BETWEEN $4 AND $7
 		) e WHERE name = $5 AND (occurred_at, conversion_uuid) > ($4, $6::uuid)
 		ORDER BY occurred_at, conversion_uuid LIMIT 1`
 	var id uuid.UUID
-	err := tx.QueryRow(ctx, query, tx.Tenant(), c.visitor, c.contact, c.occurredAt, c.name, c.id, c.occurredAt.Add(within)).Scan(&id)
+	err := tx.QueryRow(ctx, query, tx.Tenant(), c.visitors, c.contact, c.occurredAt, c.name, c.id, c.occurredAt.Add(within)).Scan(&id)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil //nolint:nilnil // nil is "there is none", as documented

@@ -85,7 +85,11 @@ func (s *Service) Journey(ctx context.Context, tenant uuid.UUID, id string, page
 		if journey.Customer, err = findCustomer(ctx, tx, id); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, timelineQuery, tenant, journey.Customer.Visitors, journey.Customer.ContactUUID,
+		contact := uuid.Nil // not NULL: PostgreSQL would plan an empty scan of whole tables, with workers
+		if journey.Customer.ContactUUID != nil {
+			contact = *journey.Customer.ContactUUID
+		}
+		rows, err := tx.Query(ctx, timelineQuery, tenant, journey.Customer.Visitors, contact,
 			after.At, after.Kind, after.ID, limit+1)
 		if err != nil {
 			return fmt.Errorf("read the timeline: %w", err)
@@ -198,7 +202,7 @@ const timelineQuery = `
 				'session_uuid', session_uuid, 'message_uuid', message_uuid, 'campaign_uuid', campaign_uuid) AS detail
 		FROM customer_touchpoints t
 		WHERE t.tenant_uuid = $1 AND t.touchpoint_uuid IN (
-				SELECT x.touchpoint_uuid FROM visitors JOIN customer_touchpoints x USING (visitor_uuid) WHERE x.tenant_uuid = $1
+				SELECT touchpoint_uuid FROM customer_touchpoints WHERE tenant_uuid = $1 AND visitor_uuid = ANY ($2)
 				UNION
 				SELECT touchpoint_uuid FROM customer_touchpoints WHERE tenant_uuid = $1 AND contact_uuid = $3)
 			AND (t.occurred_at, 'touchpoint', t.touchpoint_uuid::text COLLATE "C") < ($4, $5, $6)
@@ -209,7 +213,7 @@ const timelineQuery = `
 				'attributed_at', attributed_at) AS detail, c.revenue_minor, c.currency
 		FROM conversion_events c
 		WHERE c.tenant_uuid = $1 AND c.conversion_uuid IN (
-				SELECT x.conversion_uuid FROM visitors JOIN conversion_events x USING (visitor_uuid) WHERE x.tenant_uuid = $1
+				SELECT conversion_uuid FROM conversion_events WHERE tenant_uuid = $1 AND visitor_uuid = ANY ($2)
 				UNION
 				SELECT conversion_uuid FROM conversion_events WHERE tenant_uuid = $1 AND contact_uuid = $3)
 			AND (c.occurred_at, 'conversion', c.conversion_uuid::text COLLATE "C") < ($4, $5, $6)
