@@ -34,10 +34,13 @@ func tell(t *testing.T) *story {
 		values ($1, 'p1', $2, $3, $3, 'https://shop.example/basket', '/basket', 'Basket', '', '{}', '{}')`, s.tenant, s.visitor, first.Add(time.Second))
 	s.exec(t, `insert into website_events (tenant_uuid, message_id, type, name, visitor_uuid, occurred_at, received_at, url, properties, context)
 		values ($1, 'e1', 'track', 'Product Viewed', $2, $3, $3, '', '{"sku":"paddle"}', '{}')`, s.tenant, s.visitor, first.Add(2*time.Second))
-	s.exec(t, `insert into outreach_messages (tenant_uuid, message_uuid, contact_uuid, channel, address, status, not_before, subject,
+	template := uuid.New()
+	s.exec(t, `insert into channel_templates (tenant_uuid, template_uuid, channel, name, subject, body_html, body_text, created_at, updated_at)
+		values ($1, $2, 'email', 'win back', 'Come back', '', '', $3, $3)`, s.tenant, template, first)
+	s.exec(t, `insert into outreach_messages (tenant_uuid, message_uuid, contact_uuid, template_uuid, channel, address, status, not_before, subject,
 			created_at, sent_at, first_opened_at, first_clicked_at, open_count, click_count)
-		values ($1, $2, $3, 'email', 'marie@example.com', 'sent', $4, 'Come back', $4, $4, $5, $6, 1, 1)`,
-		s.tenant, s.message, s.contact, mail, mail.Add(time.Minute), mail.Add(2*time.Minute))
+		values ($1, $2, $3, $7, 'email', 'marie@example.com', 'sent', $4, 'Come back', $4, $4, $5, $6, 1, 1)`,
+		s.tenant, s.message, s.contact, mail, mail.Add(time.Minute), mail.Add(2*time.Minute), template)
 	s.exec(t, `insert into customer_touchpoints (tenant_uuid, touchpoint_uuid, source_key, kind, channel, campaign, contact_uuid, message_uuid, occurred_at)
 		values ($1, $2, $3, 'message_click', 'email', 'win back', $4, $5, $6)`,
 		s.tenant, uuid.New(), "message:"+s.message.String(), s.contact, s.message, mail.Add(2*time.Minute))
