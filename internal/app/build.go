@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"fmt"
+	"net/mail"
 	"strings"
 
 	"github.com/riverqueue/river"
@@ -9,6 +11,9 @@ import (
 	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/jobs"
 	"github.com/engardehq/madansara/internal/madansara/attribution"
+	"github.com/engardehq/madansara/internal/madansara/contact/segment"
+	"github.com/engardehq/madansara/internal/madansara/outreach"
+	"github.com/engardehq/madansara/internal/madansara/outreach/tracking"
 	"github.com/engardehq/madansara/internal/migrate"
 	"github.com/engardehq/madansara/web/apidocs"
 )
@@ -21,29 +26,59 @@ var openPaths = []string{
 // build makes the parts in the order they need each other: those that work
 // jobs, the queue, those that enqueue, and the surface.
 func (a *App) build() error {
-	clock := a.opts.Clock
+	clock, logger := a.opts.Clock, a.opts.Telemetry.Logger
 	workers := river.NewWorkers()
 	models := attribution.New(a.db, clock)
 	models.RegisterWorkers(workers)
+	signer, err := tracking.NewSigner([]byte(a.opts.Config.SecretKey), a.opts.Config.PublicBaseURL)
+	if err != nil {
+		return err
+	}
+	sending, err := a.sending()
+	if err != nil {
+		return err
+	}
+	sender := outreach.NewSender(a.db, clock, outreach.NewLetters(signer, clock), nil, sending)
+	if err := sender.RegisterWorkers(workers); err != nil {
+		return err
+	}
 
-	queue, err := jobs.New(a.db, jobs.Config{
+	a.queue, err = jobs.New(a.db, jobs.Config{
 		Workers: workers,
-		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}},
-		Logger:  a.opts.Telemetry.Logger,
+		Queues: map[string]river.QueueConfig{
+			river.QueueDefault: {MaxWorkers: 4},
+			outreach.Queue:     {MaxWorkers: 4},
+		},
+		Logger: logger,
 	})
 	if err != nil {
 		return err
 	}
-	a.queue = queue
 
 	router := a.router()
 	api := router.API()
 	a.accounts.Register(api)
+	segment.New(a.db, clock).Register(api)
+	outreach.New(a.db, a.queue, clock, sending).Register(api)
 	a.health().Routes(router)
 	apidocs.Mount(router.Handle)
 	router.Handle("GET /metrics", a.opts.Telemetry.Metrics())
 	a.handler = router.Handler()
 	return nil
+}
+
+// sending is how messages leave: from SMTP_FROM unless they name a sender.
+func (a *App) sending() (outreach.Config, error) {
+	cfg := outreach.Config{Logger: a.opts.Telemetry.Logger}
+	if a.opts.Config.SMTPHost == "" {
+		return cfg, nil
+	}
+	from, err := mail.ParseAddress(a.opts.Config.SMTPFrom)
+	if err != nil {
+		return cfg, fmt.Errorf("SMTP_FROM: %w", err)
+	}
+	cfg.FromEmail, cfg.FromName = from.Address, from.Name
+	return cfg, nil
 }
 
 func (a *App) router() *httpkit.Router {

@@ -74,7 +74,7 @@ func apiConfig(cfg RouterConfig) huma.Config {
 			OpenAPI: "3.1.0",
 			Info:    &huma.Info{Title: cfg.Title, Version: cfg.Version, Description: cfg.Description},
 			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				Schemas: huma.NewMapRegistry("#/components/schemas/", schemaNames()),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
 					BearerScheme:   {Type: "http", Scheme: "bearer", Description: "An API key, as 'Authorization: Bearer <key>'."},
 					WriteKeyScheme: {Type: "http", Scheme: "basic", Description: "A write key as the user name, no password (the Segment form)."},
