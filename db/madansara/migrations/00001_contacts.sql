@@ -17,10 +17,12 @@ CREATE INDEX contacts_email ON contacts (tenant_uuid, email) WHERE email IS NOT 
 CALL engarde_isolate_tenants('contacts');
 
 -- Every name a contact is known by. One value names one contact; when two turn
--- out to be one person their identities are moved to the older contact.
+-- out to be one person their identities are moved to the older contact. An
+-- anonymous_id is one that an alias named before its visitor came; visitors that
+-- exist point at their contact themselves.
 CREATE TABLE contact_identities (
     tenant_uuid  uuid NOT NULL,
-    kind         text NOT NULL CHECK (kind IN ('email', 'user_id', 'phone')),
+    kind         text NOT NULL CHECK (kind IN ('email', 'user_id', 'phone', 'anonymous_id')),
     value        text NOT NULL,
     contact_uuid uuid NOT NULL,
     created_at   timestamptz NOT NULL,

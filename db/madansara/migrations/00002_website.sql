@@ -44,6 +44,8 @@ CALL engarde_isolate_tenants('website_sessions');
 -- The two event tables take all the traffic: an event is one row in one of them,
 -- its messageId is its key (which makes a repeated delivery a no-op), and they
 -- carry no foreign keys, because the same transaction writes what they point at.
+-- contact_uuid is set when the event names the person itself; otherwise the
+-- event is its visitor's, and through it the visitor's contact's.
 CREATE TABLE page_views (
     tenant_uuid  uuid NOT NULL,
     message_id   text NOT NULL,
@@ -61,6 +63,7 @@ CREATE TABLE page_views (
     PRIMARY KEY (tenant_uuid, message_id)
 );
 CREATE INDEX page_views_visitor ON page_views (tenant_uuid, visitor_uuid, occurred_at);
+CREATE INDEX page_views_contact ON page_views (tenant_uuid, contact_uuid, occurred_at) WHERE contact_uuid IS NOT NULL;
 CALL engarde_isolate_tenants('page_views');
 
 CREATE TABLE website_events (

@@ -1,0 +1,199 @@
+package website
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/engardehq/madansara/internal/fault"
+	"github.com/engardehq/madansara/internal/madansara/contact"
+	"github.com/engardehq/madansara/internal/madansara/conversion"
+	"github.com/engardehq/madansara/internal/madansara/website/segment"
+	"github.com/engardehq/madansara/internal/money"
+)
+
+// resolve finds out whom the new events are about. When that would change
+// people and the group does not hold the lock for it, it asks to run again.
+func (g *group) resolve(ctx context.Context) error {
+	var about []*entry
+	var claims []contact.Claim
+	for _, e := range g.entries {
+		if !e.known && g.saysSomething(e) {
+			about = append(about, e)
+		}
+	}
+	slices.SortStableFunc(about, func(a, b *entry) int { return a.OccurredAt.Compare(b.OccurredAt) })
+	for _, e := range about {
+		claims = append(claims, newClaim(g.tx.Tenant(), e))
+	}
+	if len(claims) == 0 {
+		return nil
+	}
+	if !g.changesPeople {
+		return errChangesPeople
+	}
+	people, err := contact.ResolveTx(ctx, g.tx, claims, g.clock.Now().UTC())
+	if err != nil {
+		return err //nolint:wrapcheck // it says what it was
+	}
+	return g.nameContacts(ctx, about, people)
+}
+
+// saysSomething reports whether the event tells about a person what is not
+// known yet. Most events name a known user on that user's own visitor.
+func (g *group) saysSomething(e *entry) bool {
+	if e.Type == segment.Identify || e.Type == segment.Alias || e.Traits.Email != "" || e.Traits.EmailConsent != nil {
+		return true
+	}
+	if e.UserID == "" {
+		return false
+	}
+	if e.contact == nil {
+		return true
+	}
+	_, linked := g.contacts[e.visitor]
+	return e.visitor != uuid.Nil && !linked
+}
+
+func newClaim(tenant uuid.UUID, e *entry) contact.Claim {
+	c := contact.Claim{
+		UserID: e.UserID, Email: e.Traits.Email, Visitor: e.visitor,
+		FirstName: e.Traits.FirstName, LastName: e.Traits.LastName, TimeZone: e.Traits.TimeZone,
+		EmailConsent: e.Traits.EmailConsent, At: e.OccurredAt, Source: "event " + e.MessageID,
+	}
+	switch e.Type {
+	case segment.Identify:
+		c.Traits = e.Properties
+	case segment.Alias:
+		c.Previous, c.PreviousVisitor = e.PreviousID, VisitorID(tenant, e.PreviousID)
+	case segment.Track, segment.Page, segment.Screen, segment.Group:
+	}
+	return c
+}
+
+// nameContacts writes the contact on the events that name a person themselves.
+func (g *group) nameContacts(ctx context.Context, about []*entry, people []*uuid.UUID) error {
+	var pages, events [2][]string // message ids, contacts
+	for i, e := range about {
+		if people[i] == nil {
+			continue
+		}
+		g.contacts[e.visitor] = *people[i]
+		e.contact = people[i]
+		if e.UserID == "" && e.visitor != uuid.Nil {
+			continue // the visitor's contact says it
+		}
+		to := &events
+		if e.isPage() {
+			to = &pages
+		}
+		to[0], to[1] = append(to[0], e.MessageID), append(to[1], people[i].String())
+	}
+	var batch pgx.Batch
+	for table, named := range map[string][2][]string{"page_views": pages, "website_events": events} {
+		if len(named[0]) > 0 {
+			batch.Queue(`UPDATE `+table+` e SET contact_uuid = n.contact FROM unnest($2::text[], $3::text[]::uuid[]) AS n (id, contact)
+				WHERE e.tenant_uuid = $1 AND e.message_id = n.id`, g.tx.Tenant(), named[0], named[1])
+		}
+	}
+	return g.send(ctx, &batch)
+}
+
+// orderCompleted is the event of Segment's commerce specification that is a
+// conversion.
+const orderCompleted = "Order Completed"
+
+// convert records the orders among the new events.
+func (g *group) convert(ctx context.Context) error {
+	var orders []conversion.Conversion
+	for _, e := range g.entries {
+		if e.known || !isOrder(e.Event) {
+			continue
+		}
+		order, err := newConversion(e.Event)
+		if err != nil {
+			return err
+		}
+		if e.visitor != uuid.Nil {
+			order.VisitorUUID = &e.visitor
+		}
+		if e.session != uuid.Nil {
+			order.SessionUUID = &e.session
+		}
+		order.ContactUUID = e.contact
+		if person, ok := g.contacts[e.visitor]; ok && order.ContactUUID == nil && e.visitor != uuid.Nil {
+			order.ContactUUID = &person
+		}
+		orders = append(orders, order)
+	}
+	if len(orders) == 0 || g.conversions == nil {
+		return nil
+	}
+	if _, err := g.conversions.RecordTx(ctx, g.tx, orders); err != nil {
+		return fmt.Errorf("record conversions: %w", err)
+	}
+	return nil
+}
+
+func isOrder(e *segment.Event) bool { return e.Type == segment.Track && e.Name == orderCompleted }
+
+// newConversion reads an order. Its total is what the customer pays; revenue,
+// which the specification keeps before tax and shipping, stands in for it.
+func newConversion(e *segment.Event) (conversion.Conversion, error) {
+	var properties struct {
+		OrderID  json.RawMessage `json:"order_id"`
+		Total    json.RawMessage `json:"total"`
+		Revenue  json.RawMessage `json:"revenue"`
+		Value    json.RawMessage `json:"value"`
+		Currency string          `json:"currency"`
+	}
+	if err := json.Unmarshal(e.Properties, &properties); err != nil {
+		return conversion.Conversion{}, fault.At("properties.currency", nil, "must be a string")
+	}
+	c := conversion.Conversion{
+		Name: e.Name, ExternalID: plainText(properties.OrderID), Properties: e.Properties,
+		OccurredAt: e.OccurredAt, ReceivedAt: e.ReceivedAt,
+	}
+	if c.ExternalID == "" {
+		c.ExternalID = e.MessageID
+	}
+	for _, sum := range []struct {
+		name string
+		raw  json.RawMessage
+	}{{"total", properties.Total}, {"revenue", properties.Revenue}, {"value", properties.Value}} {
+		if len(sum.raw) == 0 || string(sum.raw) == "null" {
+			continue
+		}
+		currency := strings.ToUpper(properties.Currency)
+		if currency == "" {
+			currency = "USD" // the commerce specification's default
+		}
+		amount, err := money.ParseJSON(sum.raw, currency)
+		if err != nil {
+			return c, fault.At("properties."+sum.name, nil, "is %s", err)
+		}
+		c.Amount = amount
+		break
+	}
+	if err := c.Validate(); err != nil {
+		return c, err //nolint:wrapcheck // a fault for the sender
+	}
+	return c, nil
+}
+
+// plainText reads an order's number, which is a string or a number.
+func plainText(raw json.RawMessage) string {
+	var text string
+	if err := json.Unmarshal(raw, &text); err == nil {
+		return text
+	}
+	if len(raw) > 0 && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9') {
+		return string(raw)
+	}
+	return ""
+}
