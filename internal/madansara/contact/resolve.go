@@ -170,13 +170,13 @@ func (g *graph) claim(c *Claim) *person {
 	switch {
 	case len(ids) == 0 && visitor == nil:
 		return nil
-	case p == nil && len(ids) > 0 && visitor != nil && !(visitor.identified && c.UserID != ""):
+	case p == nil && len(ids) > 0 && visitor != nil && (!visitor.identified || c.UserID == ""):
 		p = visitor
 	case p == nil && len(ids) > 0:
 		p = g.create()
 	case len(ids) == 0:
 		p = visitor
-	case visitor != nil && !(visitor.identified && (p.identified || c.UserID != "")):
+	case visitor != nil && (!visitor.identified || !p.identified && c.UserID == ""):
 		p = g.merge(p, visitor)
 	}
 	if previous := g.visitorOf(c.PreviousVisitor); previous != nil && c.Previous != "" {

@@ -12,8 +12,7 @@ import (
 // isPoison reports whether err blames a value, not the database's state: the
 // same event will never be taken.
 func isPoison(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || pg.Code == "54000"
 	}
 	return fault.CodeOf(err) == fault.Invalid
@@ -21,12 +20,10 @@ func isPoison(err error) bool {
 
 // poisonReason is what the sender may see of a poison error.
 func poisonReason(err error) string {
-	var f *fault.Error
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f.Message
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return "the database does not take this event: " + pg.Message
 	}
 	return "the event can't be stored"
@@ -35,15 +32,14 @@ func poisonReason(err error) string {
 // isRetryable reports a transaction that may succeed when run again: a
 // deadlock or a failed serialisation.
 func isRetryable(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
 // unavailable keeps a fault's own code and makes every other failure a 503, so
 // that the sender repeats the events.
 func unavailable(err error) error {
-	var f *fault.Error
-	if errors.As(err, &f) {
+	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
 	}
 	return fault.Wrap(err, fault.Unavailable, "The events could not be stored; send them again later.")

@@ -57,9 +57,9 @@ func TestMergeMovesEverything(t *testing.T) {
 		select $1, gen_random_uuid(), 'c', 'email', segment_uuid, template_uuid, 'running', now(), now() from s, t`, b.tenant)
 	require.NoError(t, err)
 	for _, sql := range []string{
-		`insert into outreach_decisions select tenant_uuid, campaign_uuid, contact_uuid, 'send', 'email', '{}', now() from outreach_campaigns join contacts using (tenant_uuid)`,
-		`insert into outreach_messages (tenant_uuid, message_uuid, campaign_uuid, contact_uuid, channel, address, status, not_before, created_at)
-			select tenant_uuid, gen_random_uuid(), campaign_uuid, contact_uuid, 'email', 'x', 'queued', now(), now() from outreach_campaigns join contacts using (tenant_uuid)`,
+		`insert into outreach_decisions (tenant_uuid, decision_uuid, campaign_uuid, contact_uuid, outcome, channel, reasons, decided_at) select tenant_uuid, gen_random_uuid(), campaign_uuid, contact_uuid, 'send', 'email', '{}', now() from outreach_campaigns join contacts using (tenant_uuid)`,
+		`insert into outreach_messages (tenant_uuid, message_uuid, campaign_uuid, contact_uuid, template_uuid, channel, address, status, not_before, created_at)
+			select tenant_uuid, gen_random_uuid(), campaign_uuid, contact_uuid, template_uuid, 'email', 'x', 'queued', now(), now() from outreach_campaigns join contacts using (tenant_uuid)`,
 		`update page_views set contact_uuid = '` + younger + `'`,
 		`update website_events set contact_uuid = '` + younger + `' where contact_uuid is null`,
 		`insert into conversion_events select tenant_uuid, gen_random_uuid(), '1', 'n', null, contact_uuid, null, 1, 'EUR', '{}', now(), now() from contacts where contact_uuid = '` + younger + `'`,

@@ -2,12 +2,12 @@ package segment
 
 import (
 	"encoding/json"
-	"net/mail"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 )
+
+// typicalEvent is about the bytes of one, to guess how many a batch holds.
+const typicalEvent = 400
 
 // emptyObject stands for properties or a context that were not sent.
 var emptyObject = json.RawMessage("{}")
@@ -19,11 +19,11 @@ var emptyObject = json.RawMessage("{}")
 //
 // It returns an error only for a body that can't be read at all. The result
 // refers to body.
-func Parse(body []byte, typ Type, batch bool, receivedAt time.Time) (Parsed, *Refusal) {
+func Parse(body []byte, typ Type, batch bool, receivedAt time.Time) (Parsed, *RefusalError) {
 	p := parser{receivedAt: receivedAt.UTC().Truncate(time.Microsecond)}
 	p.b = body
 	if p.peek() != '{' {
-		return Parsed{}, &Refusal{Location: "body", Message: "must be a JSON object"}
+		return Parsed{}, &RefusalError{Location: "body", Message: "must be a JSON object"}
 	}
 	if batch || typ == "" && hasBatch(body) {
 		p.batch()
@@ -70,6 +70,8 @@ type draft struct {
 	userTraits, properties  json.RawMessage
 	contextTraits, consents Traits
 	page                    Source
+	size                    int // bytes
+	refused                 *RefusalError
 }
 
 func (p *parser) single(typ Type) {
@@ -82,7 +84,8 @@ func (p *parser) single(typ Type) {
 		d.Type = Track
 	}
 	if p.broken == nil {
-		p.finish(&d, 0, p.i-start, nil, time.Time{})
+		d.size, d.refused = p.i-start, p.refused
+		p.finish(&d, 0, time.Time{})
 	}
 }
 
@@ -90,8 +93,6 @@ func (p *parser) batch() {
 	p.out.Batch = true
 	var (
 		drafts  []draft
-		sizes   []int
-		faults  []*Refusal
 		context draft
 		sentAt  time.Time
 		found   bool
@@ -101,29 +102,7 @@ func (p *parser) batch() {
 		switch string(key) {
 		case "batch":
 			found = true
-			if p.peek() != '[' {
-				p.refuse("must be an array of events")
-				p.value()
-				continue
-			}
-			whole := p.refused
-			n := 0
-			for p.element(&n) {
-				p.refused = nil
-				start := p.i
-				var d draft
-				if p.peek() == '{' {
-					p.event(&d)
-					if d.Type == "" && p.refused == nil {
-						p.refuseAt("type", "is required: track, identify, page, screen, group or alias")
-					}
-				} else {
-					p.refuse("must be an object")
-					p.value()
-				}
-				drafts, sizes, faults = append(drafts, d), append(sizes, p.i-start), append(faults, p.refused)
-			}
-			p.refused = whole
+			drafts = p.drafts()
 		case "sentAt":
 			sentAt = p.time()
 		case "context":
@@ -135,7 +114,7 @@ func (p *parser) batch() {
 		}
 	}
 	if !found {
-		p.refuseAt("batch", "is required: an array of events")
+		p.refuseAtf("batch", "is required: an array of events")
 	}
 	if p.broken != nil || p.refused != nil {
 		return
@@ -145,13 +124,43 @@ func (p *parser) batch() {
 	p.path = append(p.path, step{key: []byte("batch")}, step{})
 	for i := range drafts {
 		p.path[1].index = i
-		p.refused = faults[i]
+		p.refused = drafts[i].refused
 		if drafts[i].Context == nil {
 			drafts[i].inherit(&context)
 		}
-		p.finish(&drafts[i], i, sizes[i], faults[i], sentAt)
+		p.finish(&drafts[i], i, sentAt)
 	}
 	p.path, p.refused = p.path[:0], nil
+}
+
+// drafts reads the events of a batch, each with what is wrong with it.
+func (p *parser) drafts() []draft {
+	if p.peek() != '[' {
+		p.refusef("must be an array of events")
+		p.value()
+		return nil
+	}
+	whole := p.refused
+	drafts := make([]draft, 0, min(len(p.b)/typicalEvent+1, 1000))
+	n := 0
+	for p.element(&n) {
+		p.refused = nil
+		start := p.i
+		drafts = append(drafts, draft{})
+		d := &drafts[len(drafts)-1]
+		if p.peek() == '{' {
+			p.event(d)
+			if d.Type == "" && p.refused == nil {
+				p.refuseAtf("type", "is required: track, identify, page, screen, group or alias")
+			}
+		} else {
+			p.refusef("must be an object")
+			p.value()
+		}
+		d.size, d.refused = p.i-start, p.refused
+	}
+	p.refused = whole
+	return drafts
 }
 
 func (d *draft) inherit(from *draft) {
@@ -171,7 +180,7 @@ func (p *parser) event(d *draft) {
 		case "type":
 			d.Type = Type(p.text(MaxID))
 			if d.Type != "" && !d.Type.known() {
-				p.refuse("must be track, identify, page, screen, group or alias")
+				p.refusef("must be track, identify, page, screen, group or alias")
 			}
 		case "messageId":
 			d.MessageID = p.text(MaxID)
@@ -213,7 +222,7 @@ func (p *parser) opened() bool {
 		return true
 	case 'n':
 	default:
-		p.refuse("must be an object")
+		p.refusef("must be an object")
 	}
 	p.value()
 	return false
@@ -345,212 +354,9 @@ func (p *parser) campaign(c *Campaign, key []byte) {
 	}
 }
 
-// finish judges a whole event, corrects its time and files it.
-func (p *parser) finish(d *draft, index, size int, refused *Refusal, batchSentAt time.Time) {
-	if refused == nil {
-		p.judge(d, size, batchSentAt)
-		refused = p.refused
-	}
-	if refused != nil {
-		p.out.Rejected = append(p.out.Rejected, Rejected{
-			Index: index, MessageID: d.MessageID, Location: refused.Location, Message: refused.Message,
-		})
-		return
-	}
-	p.out.Events = append(p.out.Events, d.Event)
-	p.out.Indexes = append(p.out.Indexes, index)
-}
-
-func (p *parser) judge(d *draft, size int, batchSentAt time.Time) {
-	switch {
-	case size > MaxEvent:
-		p.refuse("the event has %d bytes; at most %d are taken", size, MaxEvent)
-	case d.AnonymousID == "" && d.UserID == "":
-		p.refuse("anonymousId or userId is required")
-	case d.Type == Track && d.Name == "":
-		p.refuseAt("event", "is required: the name of what happened")
-	case d.Type == Alias && d.PreviousID == "":
-		p.refuseAt("previousId", "is required: the id the person had before")
-	case d.Type == Alias && d.UserID == "":
-		p.refuseAt("userId", "is required: the id the person has now")
-	case d.Type == Group && d.GroupID == "":
-		p.refuseAt("groupId", "is required")
-	}
-	p.correctTime(d, batchSentAt)
-	if d.MessageID == "" {
-		d.MessageID = "server-" + uuid.Must(uuid.NewV7()).String()
-	}
-	d.complete()
-}
-
-// correctTime takes the sender's clock for as wrong as its sentAt shows it to
-// be: timestamp = receivedAt - (sentAt - timestamp).
-func (p *parser) correctTime(d *draft, batchSentAt time.Time) {
-	d.ReceivedAt = p.receivedAt
-	d.OccurredAt = p.receivedAt
-	sentAt := d.sentAt
-	if sentAt.IsZero() {
-		sentAt = batchSentAt
-	}
-	if d.timestamp.IsZero() {
-		return
-	}
-	d.OccurredAt = d.timestamp
-	if !sentAt.IsZero() {
-		d.OccurredAt = p.receivedAt.Add(-sentAt.Sub(d.timestamp))
-	}
-	d.OccurredAt = d.OccurredAt.UTC().Truncate(time.Microsecond)
-	if d.OccurredAt.Year() < minYear || d.OccurredAt.After(p.receivedAt.Add(MaxFuture)) {
-		p.refuseAt("timestamp", "%s is not plausible: events from the year %d to a day from now are taken",
-			d.OccurredAt.Format(time.RFC3339), minYear)
-	}
-}
-
-// complete merges what stands in two places; the more specific one wins.
-func (d *draft) complete() {
-	d.Source.URL = or(d.Source.URL, d.page.URL)
-	d.Source.Path = or(d.Source.Path, d.page.Path)
-	d.Source.Title = or(d.Source.Title, d.page.Title)
-	d.Source.Referrer = or(d.Source.Referrer, d.page.Referrer)
-	d.Properties = d.properties
-	switch d.Type {
-	case Identify, Group, Alias:
-		if d.userTraits != nil {
-			d.Properties = d.userTraits
-		}
-	case Track, Page, Screen:
-	}
-	if d.Type == Group { // a group's traits are the group's, not the person's
-		d.Traits = Traits{}
-	}
-	t, c := &d.Traits, &d.contextTraits
-	t.Email = or(t.Email, c.Email)
-	t.FirstName = or(t.FirstName, c.FirstName)
-	t.LastName = or(t.LastName, c.LastName)
-	t.TimeZone = or(t.TimeZone, c.TimeZone)
-	for _, consent := range []*bool{c.EmailConsent, d.consents.EmailConsent} {
-		if t.EmailConsent == nil {
-			t.EmailConsent = consent
-		}
-	}
-	if d.Properties == nil {
-		d.Properties = emptyObject
-	}
-	if d.Context == nil {
-		d.Context = emptyObject
-	}
-}
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
-// refuseAt is refuse for the member key of the current object.
-func (p *parser) refuseAt(key, format string, args ...any) {
+// refuseAtf is refusef for the member key of the current object.
+func (p *parser) refuseAtf(key, format string, args ...any) {
 	p.path = append(p.path, step{key: []byte(key)})
-	p.refuse(format, args...)
+	p.refusef(format, args...)
 	p.path = p.path[:len(p.path)-1]
-}
-
-// text reads a string of at most limit bytes, or null.
-func (p *parser) text(limit int) string {
-	switch p.peek() {
-	case '"':
-	case 'n':
-		p.value()
-		return ""
-	default:
-		p.refuse("must be a string")
-		p.value()
-		return ""
-	}
-	text := p.decoded()
-	if len(text) > limit {
-		p.refuse("has %d bytes; at most %d are taken", len(text), limit)
-		return ""
-	}
-	return text
-}
-
-// loose reads a string; what is no string is skipped.
-func (p *parser) loose() string {
-	if p.peek() != '"' {
-		p.value()
-		return ""
-	}
-	return p.decoded()
-}
-
-func (p *parser) decoded() string {
-	raw, escaped := p.str()
-	if escaped {
-		raw = unescape(raw)
-	}
-	return string(raw)
-}
-
-// sessionID reads a string, or the number that some libraries send.
-func (p *parser) sessionID() string {
-	c := p.peek()
-	if c == '-' || c >= '0' && c <= '9' {
-		return string(p.number())
-	}
-	id := p.loose()
-	if len(id) > MaxID {
-		p.refuse("has %d bytes; at most %d are taken", len(id), MaxID)
-		return ""
-	}
-	return id
-}
-
-func (p *parser) consent() *bool {
-	c := p.peek()
-	p.value()
-	switch c {
-	case 't', 'f':
-		given := c == 't'
-		return &given
-	case 'n':
-	default:
-		p.refuse("must be true or false")
-	}
-	return nil
-}
-
-// email reads an address and returns it in lower case.
-func (p *parser) email() string {
-	text := strings.TrimSpace(p.text(MaxID))
-	if text == "" {
-		return ""
-	}
-	address, err := mail.ParseAddress(text)
-	if err != nil || address.Address != text || address.Name != "" || !strings.Contains(text[strings.LastIndexByte(text, '@'):], ".") {
-		p.refuse("is not an e-mail address")
-		return ""
-	}
-	return strings.ToLower(text)
-}
-
-// timeLayouts are the forms of ISO 8601 in use, the usual one first. A time
-// without a zone is UTC.
-var timeLayouts = [...]string{
-	time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700", "2006-01-02T15:04:05.999999999",
-	"2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999", "2006-01-02T15:04Z07:00", "2006-01-02",
-}
-
-func (p *parser) time() time.Time {
-	text := p.text(64)
-	if text == "" {
-		return time.Time{}
-	}
-	for _, layout := range timeLayouts {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t
-		}
-	}
-	p.refuse("is not an ISO 8601 date and time, such as 2026-03-09T10:11:12.345Z")
-	return time.Time{}
 }

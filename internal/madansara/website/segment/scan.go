@@ -16,13 +16,13 @@ const (
 	maxExponent = 308
 )
 
-// Refusal says why an event, or a whole body, is not taken.
-type Refusal struct {
+// RefusalError says why an event, or a whole body, is not taken.
+type RefusalError struct {
 	Location string // "body.batch[3].timestamp"
 	Message  string
 }
 
-func (r *Refusal) Error() string { return r.Location + ": " + r.Message }
+func (r *RefusalError) Error() string { return r.Location + ": " + r.Message }
 
 // scanner walks JSON once, without building values. It tells apart what makes
 // the rest of the body unreadable (broken) from what only makes the current
@@ -36,8 +36,8 @@ type scanner struct {
 	i       int
 	path    []step
 	keys    [][]byte // keys of the objects being read, outermost first
-	broken  *Refusal
-	refused *Refusal
+	broken  *RefusalError
+	refused *RefusalError
 }
 
 // step is a key, or when key is nil an index, on the way to the current value.
@@ -62,9 +62,9 @@ func (s *scanner) location() string {
 	return string(out)
 }
 
-func (s *scanner) refuse(format string, args ...any) {
+func (s *scanner) refusef(format string, args ...any) {
 	if s.refused == nil {
-		s.refused = &Refusal{Location: s.location(), Message: fmt.Sprintf(format, args...)}
+		s.refused = &RefusalError{Location: s.location(), Message: fmt.Sprintf(format, args...)}
 	}
 }
 
@@ -76,7 +76,7 @@ func (s *scanner) malformed(want string) {
 	if s.i < len(s.b) {
 		got = fmt.Sprintf("found %q at byte %d", s.b[s.i:min(s.i+1, len(s.b))], s.i)
 	}
-	s.broken = &Refusal{Location: s.location(), Message: "not valid JSON: " + got + " where " + want + " should be"}
+	s.broken = &RefusalError{Location: s.location(), Message: "not valid JSON: " + got + " where " + want + " should be"}
 	s.i = len(s.b)
 }
 
@@ -190,7 +190,7 @@ func (s *scanner) unique(o *object, key []byte) {
 		_, duplicate = o.seen[string(key)]
 		o.seen[string(key)] = struct{}{}
 		if duplicate {
-			s.refuse("this key stands twice in its object")
+			s.refusef("this key stands twice in its object")
 		}
 		return
 	case len(known) < few:
@@ -206,7 +206,7 @@ func (s *scanner) unique(o *object, key []byte) {
 		return
 	}
 	if duplicate {
-		s.refuse("this key stands twice in its object")
+		s.refusef("this key stands twice in its object")
 	}
 	s.keys = append(s.keys, key)
 }
@@ -247,7 +247,7 @@ func (s *scanner) element(n *int) bool {
 
 // skipDeep refuses what nests too deep and skips to its end without recursion.
 func (s *scanner) skipDeep() {
-	s.refuse("nested deeper than %d levels", maxDepth)
+	s.refusef("nested deeper than %d levels", maxDepth)
 	for open := 1; open > 0; {
 		switch s.peek() {
 		case '{', '[':
@@ -304,15 +304,15 @@ func (s *scanner) str() (raw []byte, escaped bool) {
 			}
 		case c < 0x20:
 			if c == 0 {
-				s.refuse("holds a NUL byte")
+				s.refusef("holds a NUL byte")
 			} else {
-				s.refuse("holds the control character %q, which JSON wants escaped", c)
+				s.refusef("holds the control character %q, which JSON wants escaped", c)
 			}
 			s.i++
 		default:
 			r, size := utf8.DecodeRune(s.b[s.i:])
 			if r == utf8.RuneError && size == 1 {
-				s.refuse("is not valid UTF-8")
+				s.refusef("is not valid UTF-8")
 			}
 			s.i += size
 		}
@@ -344,13 +344,13 @@ func (s *scanner) escape() bool {
 	s.i += 6
 	switch {
 	case r == 0:
-		s.refuse("holds a NUL character (\\u0000)")
+		s.refusef("holds a NUL character (\\u0000)")
 	case r >= 0xDC00 && r <= 0xDFFF:
-		s.refuse("holds half of a surrogate pair (\\u%04x)", r)
+		s.refusef("holds half of a surrogate pair (\\u%04x)", r)
 	case r >= 0xD800 && r <= 0xDBFF:
 		low, ok := hex4(s.b[s.i:])
 		if !ok || low < 0xDC00 || low > 0xDFFF {
-			s.refuse("holds half of a surrogate pair (\\u%04x)", r)
+			s.refusef("holds half of a surrogate pair (\\u%04x)", r)
 			return true
 		}
 		s.i += 6
@@ -454,7 +454,7 @@ func (s *scanner) number() []byte {
 		}
 	}
 	if s.i-start > maxNumber || exponent > maxExponent {
-		s.refuse("is a number of more than %d digits or a power of ten beyond %d", maxNumber, maxExponent)
+		s.refusef("is a number of more than %d digits or a power of ten beyond %d", maxNumber, maxExponent)
 	}
 	return s.b[start:s.i]
 }
