@@ -172,6 +172,13 @@ const timelineQuery = `
 			WHERE p.tenant_uuid = $1 AND p.visitor_uuid = v.visitor_uuid AND occurred_at <= $4
 				AND (occurred_at, 'page_view', message_id COLLATE "C") < ($4, $5, $6)
 			ORDER BY occurred_at DESC, 3 DESC LIMIT $7) e
+	), contact_pages AS (
+		SELECT occurred_at AS at, 'page_view' AS kind, message_id COLLATE "C" AS id, title, '' AS channel, url,
+			jsonb_build_object('referrer', referrer) AS detail
+		FROM page_views
+		WHERE tenant_uuid = $1 AND contact_uuid = $3 AND visitor_uuid IS NULL AND occurred_at <= $4
+			AND (occurred_at, 'page_view', message_id COLLATE "C") < ($4, $5, $6)
+		ORDER BY occurred_at DESC, 3 DESC LIMIT $7
 	), visitor_events AS (
 		SELECT e.* FROM visitors v CROSS JOIN LATERAL (
 			SELECT occurred_at AS at, 'event' AS kind, message_id COLLATE "C" AS id, CASE name WHEN '' THEN type ELSE name END AS title,
@@ -227,7 +234,7 @@ const timelineQuery = `
 			WHERE a.tenant_uuid = $1 AND a.conversion_uuid = e.id::uuid) END
 	FROM (
 		SELECT *, NULL::bigint AS revenue_minor, NULL AS currency FROM (
-			TABLE sessions UNION ALL TABLE pages UNION ALL TABLE visitor_events UNION ALL TABLE contact_events
+			TABLE sessions UNION ALL TABLE pages UNION ALL TABLE contact_pages UNION ALL TABLE visitor_events UNION ALL TABLE contact_events
 			UNION ALL TABLE messages UNION ALL TABLE touches) x
 		UNION ALL TABLE conversions
 		ORDER BY at DESC, kind DESC, id DESC LIMIT $7

@@ -126,6 +126,20 @@ func TestJourneyIsPagedAndLosesNothing(t *testing.T) {
 	require.Len(t, seen, 9+2*30)
 }
 
+func TestJourneyHoldsWhatAServerSaidOfTheContact(t *testing.T) {
+	t.Parallel()
+	s := tell(t)
+	later := noon.Add(time.Hour)
+	s.exec(t, `insert into page_views (tenant_uuid, message_id, contact_uuid, occurred_at, received_at, url, path, title, referrer, properties, context)
+		values ($1, 'p2', $2, $3, $3, '', '', 'Invoice', '', '{}', '{}')`, s.tenant, s.contact, later)
+	s.exec(t, `insert into website_events (tenant_uuid, message_id, type, name, contact_uuid, occurred_at, received_at, url, properties, context)
+		values ($1, 'e2', 'identify', '', $2, $3, $3, '', '{}', '{}')`, s.tenant, s.contact, later)
+	journey, err := s.service.Journey(context.Background(), s.tenant, s.visitor.String(), conversion.Page{Limit: 2})
+	require.NoError(t, err)
+	require.Equal(t, "Invoice", journey.Entries[0].Title)
+	require.Equal(t, "identify", journey.Entries[1].Title)
+}
+
 func TestJourneyOfAVisitorNobodyKnows(t *testing.T) {
 	t.Parallel()
 	s := setupSite(t)

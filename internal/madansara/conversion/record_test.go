@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jonboulle/clockwork"
+	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/require"
 
 	"github.com/engardehq/madansara/engardedb"
@@ -248,4 +249,27 @@ func executeAsOwner(t *testing.T, b *bundle, sql string) {
 	defer conn.Close(context.Background())
 	_, err = conn.Exec(context.Background(), sql)
 	require.NoError(t, err)
+}
+
+func TestAConversionIsAttributedByItsJob(t *testing.T) {
+	t.Parallel()
+	s := setupSite(t)
+	visitor := uuid.New()
+	s.visit(t, visitor, nil, "social", "instagram", "spring", noon.Add(-time.Hour))
+	workers := river.NewWorkers()
+	s.models.RegisterWorkers(workers)
+	queue, err := jobs.New(s.db, jobs.Config{
+		Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}},
+		JobTimeout: time.Minute, RescueAfter: time.Hour,
+	})
+	require.NoError(t, err)
+	require.NoError(t, queue.Start(context.Background()))
+	t.Cleanup(func() { require.NoError(t, queue.Stop(context.Background())) })
+
+	bought := order("A-1", 100)
+	bought.VisitorUUID = &visitor
+	s.record(t, bought)
+	require.Eventually(t, func() bool {
+		return one[int](t, s.bundle, "select count(*) from attribution_credits where channel = 'social' and weight = 1") == 5
+	}, 20*time.Second, 50*time.Millisecond)
 }
