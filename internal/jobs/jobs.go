@@ -1,10 +1,11 @@
 // Package jobs is the one way to run something later: a row in the database's
 // job queue (River), which commits with the transaction that caused it.
 //
-// A job runs at least once. When a process is killed, its jobs stay marked as
-// running until [Config].RescueAfter has passed; then the elected leader among
-// the living processes makes them available again. A job's context ends at
-// JobTimeout, which is shorter, so that a job which is taken over has stopped.
+// A job runs at least once. When a process is killed, another takes over its
+// jobs within seconds (see liveness.go). Behind that stands River's own rescue:
+// a job that is still marked as running after [Config].RescueAfter is run again.
+// A job's context ends at JobTimeout, which is shorter, so that a job which is
+// rescued has stopped.
 package jobs
 
 import (
@@ -14,6 +15,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -23,20 +25,17 @@ import (
 	"github.com/engardehq/madansara/internal/migrate"
 )
 
-// Defaults of Config. A killed leader's term lasts at most 15 s, after which a
-// new one looks for stuck jobs at once and then every 30 s (River's constants):
-// with RescueAfter at 15 s the first look finds them all.
 const (
-	DefaultJobTimeout  = 12 * time.Second
-	DefaultRescueAfter = 15 * time.Second
+	defaultJobTimeout = time.Minute
 	// minMargin is what a job may take to notice that its context has ended.
-	minMargin           = time.Second
+	minMargin           = 5 * time.Second
 	defaultPollInterval = 250 * time.Millisecond
 )
 
 // Queue takes jobs and, once started, works them.
 type Queue struct {
 	client *river.Client[pgx.Tx]
+	alive  *liveness // nil when this process only enqueues
 }
 
 // Config says which jobs this process works and how a dead process's jobs are
@@ -46,10 +45,11 @@ type Config struct {
 	Workers *river.Workers
 	// Queues names the queues to work and how many jobs of each at once.
 	Queues map[string]river.QueueConfig
-	// JobTimeout bounds one run of a job, and so how soon the jobs of a killed
-	// process can be told from live ones: they are taken over after RescueAfter,
-	// which must be longer by at least a second. Zero is the default.
-	JobTimeout, RescueAfter time.Duration
+	// JobTimeout bounds one run of a job whose worker names no other. Zero is a minute.
+	JobTimeout time.Duration
+	// RescueAfter is when a job counts as stuck that nobody took over; it must
+	// exceed JobTimeout by 5 s. Zero is twice the JobTimeout.
+	RescueAfter time.Duration
 	// PollInterval is how soon a job is seen whose notification was missed, and
 	// one that has put itself off. Zero is 250 ms.
 	PollInterval time.Duration
@@ -60,13 +60,16 @@ type Config struct {
 // withDefaults fills what is zero and refuses what cannot be safe.
 func (c Config) withDefaults() (Config, error) {
 	if c.JobTimeout == 0 {
-		c.JobTimeout = DefaultJobTimeout
+		c.JobTimeout = defaultJobTimeout
 	}
 	if c.RescueAfter == 0 {
-		c.RescueAfter = max(DefaultRescueAfter, c.JobTimeout+3*time.Second)
+		c.RescueAfter = max(2*c.JobTimeout, c.JobTimeout+minMargin)
 	}
 	if c.PollInterval == 0 {
 		c.PollInterval = defaultPollInterval
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
 	}
 	switch {
 	case c.JobTimeout < 0:
@@ -83,7 +86,9 @@ func New(db *engardedb.DB, cfg Config) (*Queue, error) {
 	if err != nil {
 		return nil, err
 	}
+	id := "madansara-" + uuid.NewString()
 	client, err := river.NewClient(riverpgxv5.New(db.Pool()), &river.Config{
+		ID: id,
 		Schema: migrate.RiverSchema, Workers: cfg.Workers, Queues: cfg.Queues,
 		JobTimeout: cfg.JobTimeout, RescueStuckJobsAfter: cfg.RescueAfter,
 		FetchPollInterval: cfg.PollInterval, PeriodicJobs: cfg.PeriodicJobs, Logger: cfg.Logger,
@@ -93,7 +98,11 @@ func New(db *engardedb.DB, cfg Config) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
-	return &Queue{client: client}, nil
+	q := &Queue{client: client}
+	if cfg.Workers != nil {
+		q.alive = &liveness{pool: db.Pool(), id: id, logger: cfg.Logger}
+	}
+	return q, nil
 }
 
 // Enqueue adds a job in the tenant's transaction: it exists when that commits.
@@ -136,7 +145,15 @@ func Complete[T river.JobArgs](ctx context.Context, tx engardedb.Tx, job *river.
 
 // Start works jobs until Stop.
 func (q *Queue) Start(ctx context.Context) error {
+	if q.alive != nil {
+		if err := q.alive.start(ctx); err != nil {
+			return fmt.Errorf("start the job queue: %w", err)
+		}
+	}
 	if err := q.client.Start(ctx); err != nil {
+		if q.alive != nil {
+			q.alive.stop()
+		}
 		return fmt.Errorf("start the job queue: %w", err)
 	}
 	return nil
@@ -144,6 +161,9 @@ func (q *Queue) Start(ctx context.Context) error {
 
 // Stop lets running jobs finish until ctx ends, then cancels them.
 func (q *Queue) Stop(ctx context.Context) error {
+	if q.alive != nil {
+		defer q.alive.stop()
+	}
 	err := q.client.Stop(ctx)
 	if err == nil {
 		return nil
