@@ -87,9 +87,10 @@ WHERE sending_job_id = sqlc.arg(job)::bigint AND status = 'sending';
 
 -- name: RecordSent :execrows
 -- A message given up as unknown while its sender lived after all is sent: the server said so.
+-- What a person resolved belongs to no job any more.
 UPDATE outreach_messages SET status = 'sent', sent_at = sqlc.arg(sent_at)::timestamptz, provider_reply = sqlc.arg(reply)::text,
     subject = sqlc.arg(subject)::text, error = ''
-WHERE message_uuid = $1 AND sending_job_id = sqlc.arg(job)::bigint AND status IN ('sending', 'unknown') AND resolved_at IS NULL;
+WHERE message_uuid = $1 AND sending_job_id = sqlc.arg(job)::bigint AND status IN ('sending', 'unknown');
 
 -- name: RecordUnsent :execrows
 -- subject stays what it was when the failure came before rendering.
@@ -97,7 +98,7 @@ UPDATE outreach_messages SET status = sqlc.arg(status)::text, error = sqlc.arg(e
     sending_job_id = CASE WHEN sqlc.arg(status)::text = 'unknown' THEN sending_job_id END,
     attempts = attempts - sqlc.arg(uncounted)::int,
     subject = CASE WHEN sqlc.arg(subject)::text = '' THEN subject ELSE sqlc.arg(subject)::text END
-WHERE message_uuid = $1 AND sending_job_id = sqlc.arg(job)::bigint AND status IN ('sending', 'unknown') AND resolved_at IS NULL;
+WHERE message_uuid = $1 AND sending_job_id = sqlc.arg(job)::bigint AND status IN ('sending', 'unknown');
 
 -- name: Suppress :exec
 INSERT INTO suppressions (tenant_uuid, channel, address, reason, created_at)

@@ -14,14 +14,18 @@ import (
 
 const path = "/api/v1/outreach"
 
+// What several operations take; embedded, they must be exported to be filled in.
 type (
-	campaignPath struct {
+	// CampaignPath names the campaign.
+	CampaignPath struct {
 		ID uuid.UUID `path:"campaign_uuid" format:"uuid"`
 	}
-	messagePath struct {
+	// MessagePath names the message.
+	MessagePath struct {
 		ID uuid.UUID `path:"message_uuid" format:"uuid"`
 	}
-	page struct {
+	// Page is where a list begins and how long it is.
+	Page struct {
 		Cursor uuid.UUID `query:"cursor" format:"uuid" doc:"next_cursor of the page before"`
 		Limit  int       `query:"limit" minimum:"1" maximum:"200" default:"50"`
 	}
@@ -31,17 +35,17 @@ type (
 
 	createInput struct{ Body CampaignDraft }
 	updateInput struct {
-		campaignPath
+		CampaignPath
 		Body CampaignDraft
 	}
 	pauseInput struct {
-		campaignPath
+		CampaignPath
 		Body *struct {
 			Reason string `json:"reason,omitempty" maxLength:"500" doc:"Shown with the campaign"`
 		}
 	}
 	listCampaignsInput struct {
-		page
+		Page
 		Status string `query:"status" enum:"draft,running,paused,finished"`
 	}
 	listCampaignsOutput struct {
@@ -51,8 +55,8 @@ type (
 		}
 	}
 	listDecisionsInput struct {
-		campaignPath
-		page
+		CampaignPath
+		Page
 		Outcome string `query:"outcome" enum:"send,skip"`
 		Code    string `query:"code" maxLength:"50" pattern:"^[a-z_]*$" doc:"Of the reason that decided"`
 	}
@@ -63,7 +67,7 @@ type (
 		}
 	}
 	listMessagesInput struct {
-		page
+		Page
 		Campaign uuid.UUID `query:"campaign_uuid" format:"uuid"`
 		Contact  uuid.UUID `query:"contact_uuid" format:"uuid"`
 		Status   string    `query:"status" enum:"queued,sending,sent,failed,unknown,cancelled"`
@@ -75,7 +79,7 @@ type (
 		}
 	}
 	resolveInput struct {
-		messagePath
+		MessagePath
 		Body struct {
 			Outcome string `json:"outcome" enum:"sent,resend,failed" doc:"It counts as sent, is sent again, or is given up"`
 		}
@@ -115,7 +119,7 @@ func (s *Service) createCampaign(ctx context.Context, in *createInput) (*campaig
 	return &campaignOutput{Body: campaign}, err
 }
 
-func (s *Service) getCampaign(ctx context.Context, in *campaignPath) (*campaignOutput, error) {
+func (s *Service) getCampaign(ctx context.Context, in *CampaignPath) (*campaignOutput, error) {
 	campaign, err := s.Get(ctx, httpkit.Tenant(ctx), in.ID)
 	return &campaignOutput{Body: campaign}, err
 }
@@ -125,7 +129,7 @@ func (s *Service) updateCampaign(ctx context.Context, in *updateInput) (*campaig
 	return &campaignOutput{Body: campaign}, err
 }
 
-func (s *Service) startCampaign(ctx context.Context, in *campaignPath) (*campaignOutput, error) {
+func (s *Service) startCampaign(ctx context.Context, in *CampaignPath) (*campaignOutput, error) {
 	campaign, err := s.Start(ctx, httpkit.Tenant(ctx), in.ID)
 	return &campaignOutput{Body: campaign}, err
 }
@@ -139,7 +143,7 @@ func (s *Service) pauseCampaign(ctx context.Context, in *pauseInput) (*campaignO
 	return &campaignOutput{Body: campaign}, err
 }
 
-func (s *Service) getReport(ctx context.Context, in *campaignPath) (*reportOutput, error) {
+func (s *Service) getReport(ctx context.Context, in *CampaignPath) (*reportOutput, error) {
 	report, err := s.Report(ctx, httpkit.Tenant(ctx), in.ID)
 	return &reportOutput{Body: report}, err
 }
@@ -185,7 +189,7 @@ func (s *Service) listMessages(ctx context.Context, in *listMessagesInput) (*lis
 	return out, nil
 }
 
-func (s *Service) getMessage(ctx context.Context, in *messagePath) (*messageOutput, error) {
+func (s *Service) getMessage(ctx context.Context, in *MessagePath) (*messageOutput, error) {
 	message, err := s.Message(ctx, httpkit.Tenant(ctx), in.ID)
 	return &messageOutput{Body: message}, err
 }

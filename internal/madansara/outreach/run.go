@@ -194,11 +194,14 @@ func (r *run) send(ctx context.Context, m *claimed) record {
 	}
 	r.failures = 0
 	return func(ctx context.Context, tx engardedb.Tx) error {
-		_, err := outreachdb.New(tx).RecordSent(ctx, outreachdb.RecordSentParams{
+		recorded, err := outreachdb.New(tx).RecordSent(ctx, outreachdb.RecordSentParams{
 			MessageUUID: m.message, Job: r.job.ID, SentAt: r.clock.Now().UTC(), Reply: receipt.Reply, Subject: content.Subject,
 		})
 		if err != nil {
 			return fmt.Errorf("record a sent message: %w", err)
+		}
+		if recorded == 0 {
+			r.log.WarnContext(ctx, "a person decided about a message before its sender was heard", slog.String("message", m.message.String()))
 		}
 		return nil
 	}

@@ -630,7 +630,7 @@ func (q *Queries) PauseCampaign(ctx context.Context, arg PauseCampaignParams) (i
 const recordSent = `-- name: RecordSent :execrows
 UPDATE outreach_messages SET status = 'sent', sent_at = $2::timestamptz, provider_reply = $3::text,
     subject = $4::text, error = ''
-WHERE message_uuid = $1 AND sending_job_id = $5::bigint AND status IN ('sending', 'unknown') AND resolved_at IS NULL
+WHERE message_uuid = $1 AND sending_job_id = $5::bigint AND status IN ('sending', 'unknown')
 `
 
 type RecordSentParams struct {
@@ -642,6 +642,7 @@ type RecordSentParams struct {
 }
 
 // A message given up as unknown while its sender lived after all is sent: the server said so.
+// What a person resolved belongs to no job any more.
 func (q *Queries) RecordSent(ctx context.Context, arg RecordSentParams) (int64, error) {
 	result, err := q.db.Exec(ctx, recordSent,
 		arg.MessageUUID,
@@ -661,7 +662,7 @@ UPDATE outreach_messages SET status = $2::text, error = $3::text, not_before = $
     sending_job_id = CASE WHEN $2::text = 'unknown' THEN sending_job_id END,
     attempts = attempts - $5::int,
     subject = CASE WHEN $6::text = '' THEN subject ELSE $6::text END
-WHERE message_uuid = $1 AND sending_job_id = $7::bigint AND status IN ('sending', 'unknown') AND resolved_at IS NULL
+WHERE message_uuid = $1 AND sending_job_id = $7::bigint AND status IN ('sending', 'unknown')
 `
 
 type RecordUnsentParams struct {
