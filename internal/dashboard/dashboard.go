@@ -29,10 +29,8 @@ type Config struct {
 	Clock     clockwork.Clock
 	Logger    *slog.Logger
 	Accounts  Accounts
-	Keys      Keys
 	Campaigns Campaigns
 	Segments  Segments
-	Templates Templates
 	// PublicURL is where browsers reach the service, without a final slash; the
 	// tracker's snippet names it.
 	PublicURL string

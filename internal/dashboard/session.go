@@ -29,7 +29,7 @@ func (d *Dashboard) logIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	form := loginForm{Email: strings.TrimSpace(r.PostFormValue("email")), Next: localPath(r.PostFormValue("next"))}
-	token, expires, err := d.Accounts.LogIn(r.Context(), form.Email, r.PostFormValue("password"), httpkit.ClientIP(r.Context()))
+	login, err := d.Accounts.LogIn(r.Context(), form.Email, r.PostFormValue("password"), httpkit.ClientIP(r.Context()))
 	if err != nil {
 		problem := httpkit.ProblemOf(err)
 		if problem.Status >= http.StatusInternalServerError {
@@ -40,8 +40,8 @@ func (d *Dashboard) logIn(w http.ResponseWriter, r *http.Request) {
 		_ = d.render(w, r, problem.Status, loginPage(theme(r), form)) // render has no error left to tell
 		return
 	}
-	age := int(expires.Sub(d.Clock.Now()).Seconds())
-	http.SetCookie(w, httpkit.NewSessionCookie(token, age, d.SecureCookies))
+	age := int(login.ExpiresAt.Sub(d.Clock.Now()).Seconds())
+	http.SetCookie(w, httpkit.NewSessionCookie(login.Token, age, d.SecureCookies))
 	http.Redirect(w, r, form.Next, http.StatusSeeOther)
 }
 

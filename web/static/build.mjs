@@ -1,6 +1,6 @@
 // Builds dist/ from the pinned packages and src/: `npm ci && npm run build`. The result is committed and embedded.
 import { build } from "esbuild";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 
 const dist = new URL("dist/", import.meta.url);
 await rm(dist, { recursive: true, force: true });
@@ -34,6 +34,8 @@ await build({
   minify: true,
   target: ["chrome120", "firefox120", "safari17"],
 });
+
+await copyFile(new URL("src/logo.svg", import.meta.url), new URL("logo.svg", dist));
 
 const lock = JSON.parse(await readFile(new URL("package-lock.json", import.meta.url), "utf8"));
 const vendored = [

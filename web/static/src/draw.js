@@ -8,9 +8,10 @@ function colour(name) {
 function formatter(unit) {
   if (unit?.currency) {
     const money = new Intl.NumberFormat("en-US", { style: "currency", currency: unit.currency });
-    const short = new Intl.NumberFormat("en-US", { style: "currency", currency: unit.currency, notation: "compact", maximumFractionDigits: 1, minimumFractionDigits: 0 });
+    const short = new Intl.NumberFormat("en-US", { style: "currency", currency: unit.currency, notation: "compact", maximumFractionDigits: 1, minimumFractionDigits: 0, trailingZeroDisplay: "stripIfInteger" });
     const scale = 10 ** unit.exponent;
-    return { full: (n) => money.format(n / scale), short: (n) => short.format(n / scale) };
+    // $788.1 reads as a mistake: below a thousand the short form has no decimals.
+    return { full: (n) => money.format(n / scale), short: (n) => short.format(Math.abs(n / scale) < 1000 && Math.abs(n / scale) >= 10 ? Math.round(n / scale) : n / scale) };
   }
   const full = new Intl.NumberFormat("en-US", { maximumFractionDigits: 2 });
   const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
@@ -120,7 +121,7 @@ function channelsOption(spec, narrow) {
   const format = formatter(spec.unit);
   const option = base();
   const several = spec.models.length > 1;
-  option.grid = { left: 4, right: several ? 16 : 64, top: several ? (narrow ? 64 : 40) : 4, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" };
+  option.grid = { left: 4, right: several ? 16 : narrow ? 48 : 80, top: several ? (narrow ? 64 : 40) : 4, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" };
   option.xAxis = {
     type: "value",
     splitNumber: narrow ? 2 : 4,
@@ -154,7 +155,7 @@ function channelsOption(spec, narrow) {
     barCategoryGap: several ? "32%" : "38%",
     itemStyle: { borderRadius: [0, 3, 3, 0] },
     emphasis: { disabled: true },
-    label: { show: !several, position: "right", color: colour("--text"), fontSize: 12, formatter: (p) => format.short(p.value) },
+    label: { show: !several, position: "right", color: colour("--text"), fontSize: 12, formatter: (p) => (narrow ? format.short : format.full)(p.value) },
   }));
   return option;
 }

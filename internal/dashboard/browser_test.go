@@ -1,0 +1,102 @@
+package dashboard_test
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engardehq/madansara/internal/dev/browser"
+)
+
+var desk = browser.Size{Width: 1440, Height: 900}
+
+func enter(t *testing.T, b *bundle, page *browser.Page) {
+	t.Helper()
+	page.Run(t, chromedp.Navigate(b.server.URL+"/login"))
+	page.Screenshot(t, "login")
+	page.Run(t,
+		chromedp.SendKeys(chromedp.ID("email"), b.email), chromedp.SendKeys(chromedp.ID("password"), password),
+		chromedp.Submit(chromedp.ID("password")), chromedp.WaitVisible(chromedp.ID("content")))
+}
+
+// drawn waits until every chart of the page is drawn and returns how many there are.
+func drawn(t *testing.T, page *browser.Page) int {
+	t.Helper()
+	return browser.Eval[int](t, page, `new Promise((done, fail) => {
+		const start = performance.now();
+		(function look() {
+			const charts = [...document.querySelectorAll("[data-chart]")];
+			// An axis alone has few paths; bars and lines are paths with a size.
+			if (charts.length && charts.every((c) => [...c.querySelectorAll("svg path")].some((p) => p.getBBox().height > 20))) return setTimeout(() => done(charts.length), 400);
+			if (performance.now() - start > 10000) return fail(new Error("charts are not drawn"));
+			requestAnimationFrame(look);
+		})();
+	})`)
+}
+
+// noSideways fails when the page can be scrolled to the side.
+func noSideways(t *testing.T, page *browser.Page) {
+	t.Helper()
+	wide := browser.Eval[string](t, page, `(() => {
+		const width = document.documentElement.clientWidth;
+		if (document.documentElement.scrollWidth <= width) return "";
+		return [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > width + 1).slice(0, 5).map((e) => e.tagName + "." + e.className).join(" ") || "scrolls";
+	})()`)
+	require.Empty(t, wide)
+}
+
+func TestBrowser(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := seed(t, b, 60)
+	chromium := browser.New(t)
+
+	t.Run("overview", func(t *testing.T) {
+		page := chromium.Page(t)
+		page.Resize(t, desk)
+		enter(t, b, page)
+		require.Equal(t, 5, drawn(t, page))
+		page.Screenshot(t, "overview")
+		revenue := browser.Eval[string](t, page, `document.querySelector("#attribution table tbody").textContent`)
+
+		page.Run(t, chromedp.Click(chromedp.CSS(`a[href*="model=compare"]`)), chromedp.WaitVisible(chromedp.CSS(`#chart-channels-compare svg`)))
+		require.Equal(t, 5, drawn(t, page))
+		page.Screenshot(t, "overview-compare")
+		page.Run(t, chromedp.Click(chromedp.CSS(`#attribution a[href*="metric=conversions"]`)), chromedp.WaitVisible(chromedp.CSS(`#attribution a[href*="metric=conversions"][aria-current]`)))
+		require.NotEqual(t, revenue, browser.Eval[string](t, page, `document.querySelector("#attribution table tbody").textContent`))
+
+		page.Run(t, chromedp.Click(chromedp.CSS(`.side [data-theme-toggle]`)))
+		require.Equal(t, "dark", browser.Eval[string](t, page, `document.documentElement.dataset.theme`))
+		page.Run(t, chromedp.Navigate(b.server.URL+"/?days=90"))
+		require.Equal(t, "dark", browser.Eval[string](t, page, `document.documentElement.dataset.theme`), "the choice stays")
+		drawn(t, page)
+		page.Screenshot(t, "overview-dark")
+		require.Empty(t, page.Problems())
+	})
+	t.Run("customer", func(t *testing.T) {
+		page := chromium.Page(t)
+		page.Resize(t, desk)
+		enter(t, b, page)
+		page.Run(t, chromedp.Navigate(b.server.URL+"/customers"))
+		page.Screenshot(t, "customers")
+		page.Run(t, chromedp.Navigate(b.server.URL+"/customers/"+shop.customer.String()))
+		page.Screenshot(t, "customer")
+		page.Resize(t, browser.Phone)
+		noSideways(t, page)
+		page.Screenshot(t, "customer-phone")
+		page.Run(t, chromedp.Navigate(b.server.URL+"/customers"))
+		noSideways(t, page)
+		page.Screenshot(t, "customers-phone")
+		require.Empty(t, page.Problems())
+	})
+	t.Run("phone", func(t *testing.T) {
+		page := chromium.Page(t)
+		page.Resize(t, browser.Size{Width: 360, Height: 780, Mobile: true})
+		enter(t, b, page)
+		drawn(t, page)
+		noSideways(t, page)
+		page.Screenshot(t, "overview-phone")
+		require.Empty(t, page.Problems())
+	})
+}
