@@ -18,7 +18,7 @@ function formatter(unit) {
   return { full: (n) => full.format(n), short: (n) => short.format(n) };
 }
 
-const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const longDayFormat = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
 const asDate = (day) => new Date(`${day}T00:00:00Z`);
 
@@ -65,14 +65,14 @@ function seriesOption(spec) {
   const format = formatter(spec.unit);
   const accent = colour(spec.colour);
   const option = base();
-  option.grid = { left: 4, right: 12, top: 12, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" };
+  option.grid = { left: 4, right: 12, top: 12, bottom: 6, outerBoundsMode: "same", outerBoundsContain: "axisLabel" };
   option.xAxis = {
     type: "category",
     data: spec.days,
     boundaryGap: spec.kind === "bar",
     axisTick: { show: false },
     axisLine: { lineStyle: { color: colour("--line") } },
-    axisLabel: { color: colour("--muted"), hideOverlap: true, margin: 12, formatter: (day) => dayFormat.format(asDate(day)), alignMinLabel: spec.kind === "bar" ? undefined : "left", alignMaxLabel: spec.kind === "bar" ? undefined : "right" },
+    axisLabel: { color: colour("--muted"), hideOverlap: true, margin: 12, formatter: (day) => `${Number(day.slice(8))} ${months[Number(day.slice(5, 7)) - 1]}`, alignMinLabel: spec.kind === "bar" ? undefined : "left", alignMaxLabel: spec.kind === "bar" ? undefined : "right" },
   };
   option.yAxis = {
     type: "value",
@@ -121,7 +121,7 @@ function channelsOption(spec, narrow) {
   const format = formatter(spec.unit);
   const option = base();
   const several = spec.models.length > 1;
-  option.grid = { left: 4, right: several ? 16 : narrow ? 48 : 80, top: several ? (narrow ? 64 : 40) : 4, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" };
+  option.grid = { left: 4, right: several ? 16 : narrow ? 48 : 80, top: several ? (narrow ? 64 : 40) : 4, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" };
   option.xAxis = {
     type: "value",
     splitNumber: narrow ? 2 : 4,
