@@ -8,6 +8,7 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/engardehq/madansara/internal/dashboard"
 	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/jobs"
 	"github.com/engardehq/madansara/internal/madansara/attribution"
@@ -58,8 +59,15 @@ func (a *App) build() error {
 	router := a.router()
 	api := router.API()
 	a.accounts.Register(api)
-	segment.New(a.db, clock).Register(api)
-	outreach.New(a.db, a.queue, clock, sending).Register(api)
+	segments := segment.New(a.db, clock)
+	segments.Register(api)
+	campaigns := outreach.New(a.db, a.queue, clock, sending)
+	campaigns.Register(api)
+	dashboard.New(dashboard.Config{
+		DB: a.db, Clock: clock, Logger: logger, Accounts: a.accounts, Campaigns: campaigns, Segments: segments,
+		PublicURL: a.opts.Config.PublicBaseURL, FromName: sending.FromName, FromEmail: sending.FromEmail,
+		SecureCookies: strings.HasPrefix(a.opts.Config.PublicBaseURL, "https://"),
+	}).Mount(router.Mux())
 	a.health().Routes(router)
 	apidocs.Mount(router.Handle)
 	router.Handle("GET /metrics", a.opts.Telemetry.Metrics())
