@@ -63,6 +63,9 @@ func (c Config) validate() error {
 	return nil
 }
 
+// connectTimeout bounds one attempt to connect unless the URL has a connect_timeout.
+const connectTimeout = 10 * time.Second
+
 func (c Config) pgx() (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(c.URL)
 	if err != nil {
@@ -74,6 +77,11 @@ func (c Config) pgx() (*pgxpool.Config, error) {
 	cfg.MaxConnLifetime = c.PoolRecycle
 	// A tenth of jitter keeps the connections from being replaced all at once.
 	cfg.MaxConnLifetimeJitter = c.PoolRecycle / 10
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		// Without it a host that swallows packets holds a place in the pool for
+		// as long as the operating system tries: minutes.
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+	}
 	params := cfg.ConnConfig.RuntimeParams
 	params["timezone"] = "UTC"
 	if c.ApplicationName != "" {

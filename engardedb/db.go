@@ -35,8 +35,16 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := reach(ctx, pgxCfg.ConnConfig); err != nil {
+		return nil, err
+	}
 	db := &DB{cfg: cfg}
-	pgxCfg.AfterRelease = func(*pgx.Conn) bool {
+	pgxCfg.AfterRelease = func(conn *pgx.Conn) bool {
+		if cfg.Role != "" && conn.PgConn().ParameterStatus("is_superuser") == "on" {
+			// Somebody's statement left the application role; the server tells
+			// us so by itself, and the next user must not inherit it.
+			return false
+		}
 		// An overflow connection is closed when it is given back, unless
 		// somebody waits for one.
 		return db.waiting.Load() > 0 || int(db.pool.Stat().TotalConns()) <= cfg.PoolSize
@@ -46,11 +54,20 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, fmt.Errorf("engardedb: open the pool: %w", err)
 	}
 	db.pool = pool
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("engardedb: reach the database: %w", err)
-	}
 	return db, nil
+}
+
+// reach tries one connection before there is a pool: a pool connects in the
+// background, beyond ctx, and closing it waits for that.
+func reach(ctx context.Context, cfg *pgx.ConnConfig) error {
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("engardedb: reach the database: %w", err)
+	}
+	if err := conn.Close(ctx); err != nil {
+		return fmt.Errorf("engardedb: reach the database: %w", err)
+	}
+	return nil
 }
 
 // Close waits for connections in use and closes the pool.

@@ -5,4 +5,9 @@
 // row-level security shows and accepts rows of that one tenant. The pool's
 // sessions run as an application role that owns nothing, so code that forgets
 // the tenant sees no row, whatever its WHERE clause says.
+//
+// A session of a privileged user (the tables' owner, a superuser) could leave
+// the application role by an explicit SET ROLE. In production let the service's
+// URL name a login role that is a member of the application role and of nothing
+// else; only migrations need the owner.
 package engardedb
