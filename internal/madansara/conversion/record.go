@@ -218,27 +218,32 @@ func enqueue(ctx context.Context, tx engardedb.Tx, queue Queue, conversions []uu
 	return nil
 }
 
-// Recent bounds ReattributeTx: how far back, and how many conversions a person.
+// What ReattributeTx and TouchedTx look at: how far back, and how many
+// conversions of a contact or touch.
 const (
 	recentWindow = 90 * 24 * time.Hour
 	recentMost   = 100
 )
 
-// ReattributeTx attributes a contact's recent conversions again (those of the
-// last 90 days, at most 100). Call it when a visitor becomes known as the contact.
-func (r *Recorder) ReattributeTx(ctx context.Context, tx engardedb.Tx, contactUUID uuid.UUID) error {
+// ReattributeTx attributes contacts' recent conversions again (those of the last
+// 90 days, the latest 100 of each). Call it when visitors become known as them.
+func (r *Recorder) ReattributeTx(ctx context.Context, tx engardedb.Tx, contacts ...uuid.UUID) error {
+	if len(contacts) == 0 {
+		return nil
+	}
 	const query = `
-		SELECT conversion_uuid FROM (
+		SELECT DISTINCT e.conversion_uuid
+		FROM unnest($2::uuid[]) AS p (contact_uuid)
+		CROSS JOIN LATERAL (
 			SELECT conversion_uuid, occurred_at FROM conversion_events
-			WHERE tenant_uuid = $1 AND contact_uuid = $2
+			WHERE tenant_uuid = $1 AND contact_uuid = p.contact_uuid AND occurred_at > $3
 			UNION
 			SELECT e.conversion_uuid, e.occurred_at FROM website_visitors v
 			JOIN conversion_events e ON e.tenant_uuid = v.tenant_uuid AND e.visitor_uuid = v.visitor_uuid
-			WHERE v.tenant_uuid = $1 AND v.contact_uuid = $2
-		) e
-		WHERE occurred_at > $3
-		ORDER BY occurred_at DESC LIMIT $4`
-	return r.reattribute(ctx, tx, query, tx.Tenant(), contactUUID, r.clock.Now().Add(-recentWindow), recentMost)
+			WHERE v.tenant_uuid = $1 AND v.contact_uuid = p.contact_uuid AND e.occurred_at > $3
+			ORDER BY occurred_at DESC LIMIT $4
+		) e`
+	return r.reattribute(ctx, tx, query, tx.Tenant(), contacts, r.clock.Now().Add(-recentWindow), recentMost)
 }
 
 // LateTouch is a touchpoint just recorded.

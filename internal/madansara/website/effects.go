@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -40,6 +41,11 @@ func (g *group) resolve(ctx context.Context) error {
 	people, err := contact.ResolveTx(ctx, g.tx, claims, g.clock.Now().UTC())
 	if err != nil {
 		return err //nolint:wrapcheck // it says what it was
+	}
+	for _, person := range people {
+		if person != nil && !slices.Contains(g.resolved, *person) {
+			g.resolved = append(g.resolved, *person)
+		}
 	}
 	return g.nameContacts(ctx, about, people)
 }
@@ -136,6 +142,25 @@ func (g *group) convert(ctx context.Context) error {
 	}
 	if _, err := g.conversions.RecordTx(ctx, g.tx, orders); err != nil {
 		return fmt.Errorf("record conversions: %w", err)
+	}
+	return nil
+}
+
+// onTime is how old a visit may be when it arrives without a look for
+// conversions that overtook it; looking costs a query, and most visits arrive
+// within seconds.
+const onTime = time.Minute
+
+// reattribute has conversions credited again whose journeys the group changed.
+func (g *group) reattribute(ctx context.Context) error {
+	if g.conversions == nil {
+		return nil
+	}
+	if err := g.conversions.ReattributeTx(ctx, g.tx, g.resolved...); err != nil {
+		return fmt.Errorf("attribute the conversions of people now known: %w", err)
+	}
+	if err := g.conversions.TouchedTx(ctx, g.tx, g.late); err != nil {
+		return fmt.Errorf("attribute the conversions that visits came too late for: %w", err)
 	}
 	return nil
 }

@@ -30,6 +30,21 @@ func TestAnonymousHistoryBecomesTheContacts(t *testing.T) {
 	require.JSONEq(t, `[{"status":"withdrawn"}]`, b.read("select status from consents"))
 }
 
+func TestConversionsLearnWhatChangesTheirJourneys(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.take("/v1/page", `{"anonymousId":"a","context":{"sessionId":"s","page":{"url":"https://shop.test/"}}}`)
+	require.Empty(t, b.conversions.people)
+	require.Empty(t, b.conversions.late, "a visit in time overtakes nothing")
+
+	b.take("/v1/page", `{"anonymousId":"a","timestamp":"2026-01-01T00:00:00Z","context":{"sessionId":"t","page":{"url":"https://shop.test/"}}}`)
+	require.Len(t, b.conversions.late, 1)
+	require.Equal(t, website.VisitorID(b.tenant, "a"), *b.conversions.late[0].VisitorUUID)
+	b.take("/v1/identify", `{"anonymousId":"a","userId":"u"}`)
+	require.Len(t, b.conversions.people, 1)
+	require.JSONEq(t, `[{"contact_uuid":"`+b.conversions.people[0].String()+`"}]`, b.read("select contact_uuid from contacts"))
+}
+
 func TestASharedComputerDoesNotMergePeople(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

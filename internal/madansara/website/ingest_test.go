@@ -45,8 +45,10 @@ func (keys) Session(context.Context, string) (httpkit.Principal, error) {
 
 // recorded is a conversion recorder that remembers.
 type recorded struct {
-	mu  sync.Mutex
-	all []conversion.Conversion
+	mu     sync.Mutex
+	all    []conversion.Conversion
+	people []uuid.UUID
+	late   []conversion.LateTouch
 }
 
 func (r *recorded) RecordTx(_ context.Context, _ engardedb.Tx, c []conversion.Conversion) ([]conversion.Recorded, error) {
@@ -54,6 +56,20 @@ func (r *recorded) RecordTx(_ context.Context, _ engardedb.Tx, c []conversion.Co
 	defer r.mu.Unlock()
 	r.all = append(r.all, c...)
 	return nil, nil
+}
+
+func (r *recorded) ReattributeTx(_ context.Context, _ engardedb.Tx, contacts ...uuid.UUID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.people = append(r.people, contacts...)
+	return nil
+}
+
+func (r *recorded) TouchedTx(_ context.Context, _ engardedb.Tx, touches []conversion.LateTouch) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.late = append(r.late, touches...)
+	return nil
 }
 
 type bundle struct {

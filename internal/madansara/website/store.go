@@ -23,6 +23,10 @@ import (
 // (conversion.Recorder).
 type ConversionRecorder interface {
 	RecordTx(ctx context.Context, tx engardedb.Tx, conversions []conversion.Conversion) ([]conversion.Recorded, error)
+	// ReattributeTx and TouchedTx tell of what changes the journeys of conversions
+	// recorded before: whom a visitor turned out to be, and visits that arrive late.
+	ReattributeTx(ctx context.Context, tx engardedb.Tx, contacts ...uuid.UUID) error
+	TouchedTx(ctx context.Context, tx engardedb.Tx, touches []conversion.LateTouch) error
 }
 
 // store writes groups of events.
@@ -72,6 +76,8 @@ type group struct {
 	changesPeople bool
 	entries       []*entry
 	contacts      map[uuid.UUID]uuid.UUID // of the visitors that have one
+	resolved      []uuid.UUID             // contacts that the new events say something of
+	late          []conversion.LateTouch  // visits that a conversion may have overtaken
 }
 
 func (g *group) write(ctx context.Context) error {
@@ -84,7 +90,10 @@ func (g *group) write(ctx context.Context) error {
 	if err := g.resolve(ctx); err != nil {
 		return err
 	}
-	return g.convert(ctx)
+	if err := g.convert(ctx); err != nil {
+		return err
+	}
+	return g.reattribute(ctx)
 }
 
 // writeEvents locks, names the visitors and inserts the events; those that the
@@ -370,6 +379,9 @@ func (g *group) writeSessions(ctx context.Context) error {
 		landing[i], referrer[i], names[i], dev[i] = a.landing, a.referrer, channel(*a), r.device
 		source[i], medium[i], campaign[i], term[i], content[i] = a.source, a.medium, a.campaign, a.term, a.content
 		ours[i] = a.message != ""
+		if r.start.Before(g.clock.Now().Add(-onTime)) {
+			g.late = append(g.late, conversion.LateTouch{VisitorUUID: &r.visitor, OccurredAt: r.start})
+		}
 	}
 	if _, err := g.tx.Exec(ctx, upsertSessions, g.tx.Tenant(), ids, visitors, started, ended, landing, referrer,
 		source, medium, campaign, term, content, names, dev, pages, events, touches, ours); err != nil {
