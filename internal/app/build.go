@@ -13,6 +13,7 @@ import (
 	"github.com/engardehq/madansara/internal/jobs"
 	"github.com/engardehq/madansara/internal/madansara/attribution"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
+	"github.com/engardehq/madansara/internal/madansara/conversion"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/tracking"
 	"github.com/engardehq/madansara/internal/migrate"
@@ -63,6 +64,7 @@ func (a *App) build() error {
 	segments.Register(api)
 	campaigns := outreach.New(a.db, a.queue, clock, sending)
 	campaigns.Register(api)
+	conversion.New(a.db, a.queue, people{clock}, models, clock).Register(api)
 	dashboard.New(dashboard.Config{
 		DB: a.db, Clock: clock, Logger: logger, Accounts: a.accounts, Campaigns: campaigns, Segments: segments,
 		PublicURL: a.opts.Config.PublicBaseURL, FromName: sending.FromName, FromEmail: sending.FromEmail,

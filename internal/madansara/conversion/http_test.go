@@ -183,6 +183,8 @@ func TestTrackRefusesBadInput(t *testing.T) {
 		"an array":             {`[]`, 422},
 		"no name":              {`{"user_id":"u1"}`, 422},
 		"nobody":               {`{"name":"Order Completed"}`, 422},
+		"an address, a word":   {`{"name":"Order Completed","email":"marie"}`, 422},
+		"an address, a name":   {`{"name":"Order Completed","email":"Marie <marie@example.com>"}`, 422},
 		"an unknown field":     {valid(`"price":3`), 422},
 		"a long name":          {`{"user_id":"u1","name":"` + strings.Repeat("n", 201) + `"}`, 422},
 		"revenue, text":        {valid(`"revenue":"nineteen"`), 422},

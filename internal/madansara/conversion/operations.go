@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/mail"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,9 +45,9 @@ func (s *Service) track(ctx context.Context, in *trackInput) (*trackOutput, erro
 	if err != nil {
 		return nil, err
 	}
-	identity := Identity{UserID: in.Body.UserID, Email: in.Body.Email, AnonymousID: in.Body.AnonymousID}
-	if identity == (Identity{}) {
-		return nil, fault.At("body", nil, "one of user_id, email and anonymous_id is needed")
+	identity, err := newIdentity(in)
+	if err != nil {
+		return nil, err
 	}
 	var recorded []Recorded
 	err = s.db.Tenant(ctx, httpkit.Tenant(ctx), func(ctx context.Context, tx engardedb.Tx) error {
@@ -72,6 +74,20 @@ func (s *Service) track(ctx context.Context, in *trackInput) (*trackOutput, erro
 	}
 	out.Body.ConversionUUID, out.Body.New = recorded[0].ConversionUUID, recorded[0].New
 	return out, nil
+}
+
+func newIdentity(in *trackInput) (Identity, error) {
+	identity := Identity{UserID: in.Body.UserID, Email: strings.ToLower(in.Body.Email), AnonymousID: in.Body.AnonymousID}
+	if identity == (Identity{}) {
+		return identity, fault.At("body", nil, "one of user_id, email and anonymous_id is needed")
+	}
+	if email := identity.Email; email != "" {
+		address, err := mail.ParseAddress(email)
+		if err != nil || address.Address != email || !strings.Contains(email[strings.LastIndexByte(email, '@'):], ".") {
+			return identity, fault.At("body.email", in.Body.Email, "is not an e-mail address")
+		}
+	}
+	return identity, nil
 }
 
 func (s *Service) newConversion(in *trackInput) (Conversion, error) {

@@ -14,7 +14,7 @@ import (
 // Identity is how a server names the person who converted. At least one is set.
 type Identity struct {
 	UserID      string // the tenant's own id of the person
-	Email       string
+	Email       string // lower case, valid
 	AnonymousID string // the tracker's id of the browser
 }
 
