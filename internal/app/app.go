@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jonboulle/clockwork"
 	"golang.org/x/sync/errgroup"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/engardehq/madansara/internal/core/account"
 	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/jobs"
+	"github.com/engardehq/madansara/internal/migrate"
 	"github.com/engardehq/madansara/internal/telemetry"
 )
 
@@ -25,6 +27,9 @@ const (
 	drainRequests = 10 * time.Second
 	drainJobs     = 10 * time.Second
 )
+
+// unknownRole is what PostgreSQL answers to an unknown start-up role.
+const unknownRole = "22023"
 
 // Options are what a service needs from outside.
 type Options struct {
@@ -72,11 +77,17 @@ func (a *App) openDatabase(ctx context.Context) error {
 	pool.Logger = a.opts.Telemetry.Logger
 	pool.Tracer = a.opts.Telemetry.QueryTracer()
 	db, err := engardedb.Open(ctx, pool)
+	if pgErr := (&pgconn.PgError{}); errors.As(err, &pgErr) && pgErr.Code == unknownRole {
+		return migrate.ErrBehind // the role is not there
+	}
 	if err != nil {
 		return err
 	}
 	a.db = db
 	a.closing(func(context.Context) error { db.Close(); return nil })
+	if err := migrate.Check(ctx, db.Pool()); err != nil {
+		return err
+	}
 
 	// Core's part of this process is small: log-ins, and keys once in a while.
 	pool.Role, pool.PoolSize = "engarde_core_app", 1

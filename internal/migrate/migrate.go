@@ -78,8 +78,8 @@ var ErrBehind = errors.New("the database lacks migrations; run: madansara migrat
 // binary. It only reads, so that a service may ask through its own pool. A
 // newer database is fine: it is being rolled out.
 func Check(ctx context.Context, pool *pgxpool.Pool) error {
-	const question = `select (select max(version_id) from goose_core), (select max(version_id) from goose_madansara),
-		(select max(version) from river.river_migration where line = 'main')`
+	const question = `select (select coalesce(max(version_id), 0) from goose_core), (select coalesce(max(version_id), 0) from goose_madansara),
+		(select coalesce(max(version), 0) from river.river_migration where line = 'main')`
 	var core, madansara, queue int64
 	if err := pool.QueryRow(ctx, question).Scan(&core, &madansara, &queue); err != nil {
 		var pgErr *pgconn.PgError
