@@ -3,7 +3,10 @@ package app
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/mail"
+	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/riverqueue/river"
@@ -15,36 +18,43 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
 	"github.com/engardehq/madansara/internal/madansara/conversion"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
+	"github.com/engardehq/madansara/internal/madansara/outreach/channel"
+	"github.com/engardehq/madansara/internal/madansara/outreach/channel/email"
 	"github.com/engardehq/madansara/internal/madansara/outreach/tracking"
+	"github.com/engardehq/madansara/internal/madansara/website"
 	"github.com/engardehq/madansara/internal/migrate"
 	"github.com/engardehq/madansara/web/apidocs"
+	"github.com/engardehq/madansara/web/tracker"
 )
 
-// openPaths are called by other sites' pages and by mail programs.
-var openPaths = []string{
-	"/v1/", "/api/v1/website/track", "/ms.js", "/t/",
+// trackerPath is where sites load the tracker from.
+const trackerPath = "/tracker.js"
+
+// openPaths are called by other sites' pages and by mail programs: ingest, the
+// tracker, and the links in mails, whose signature is what allows.
+func openPaths() []string {
+	return append(website.OpenPaths(), trackerPath, "/t/", "/u/")
 }
 
 // build makes the parts in the order they need each other: those that work
 // jobs, the queue, those that enqueue, and the surface.
 func (a *App) build() error {
-	clock, logger := a.opts.Clock, a.opts.Telemetry.Logger
+	clock, logger, cfg := a.opts.Clock, a.opts.Telemetry.Logger, a.opts.Config
 	workers := river.NewWorkers()
 	models := attribution.New(a.db, clock)
 	models.RegisterWorkers(workers)
-	signer, err := tracking.NewSigner([]byte(a.opts.Config.SecretKey), a.opts.Config.PublicBaseURL)
+	signer, err := tracking.NewSigner([]byte(cfg.SecretKey), cfg.PublicBaseURL)
 	if err != nil {
 		return err
 	}
-	sending, err := a.sending()
+	mailing, adapters, err := a.mailing()
 	if err != nil {
 		return err
 	}
-	sender := outreach.NewSender(a.db, clock, outreach.NewLetters(signer, clock), nil, sending)
+	sender := outreach.NewSender(a.db, clock, outreach.NewLetters(signer, clock), adapters, mailing)
 	if err := sender.RegisterWorkers(workers); err != nil {
 		return err
 	}
-
 	a.queue, err = jobs.New(a.db, jobs.Config{
 		Workers: workers,
 		Queues: map[string]river.QueueConfig{
@@ -62,13 +72,22 @@ func (a *App) build() error {
 	a.accounts.Register(api)
 	segments := segment.New(a.db, clock)
 	segments.Register(api)
-	campaigns := outreach.New(a.db, a.queue, clock, sending)
+	campaigns := outreach.New(a.db, a.queue, clock, mailing)
 	campaigns.Register(api)
-	conversion.New(a.db, a.queue, people{clock}, models, clock).Register(api)
+	conversions := conversion.New(a.db, a.queue, people{clock}, models, clock)
+	conversions.Register(api)
+	ingest := website.NewIngest(website.Config{
+		DB: a.db, Keys: a.accounts, Conversions: conversions, Clock: clock, Logger: logger,
+	})
+	a.closing(ingest.Close)
+	a.opts.Telemetry.Watch("ingest_waiting_events", "Events that wait for their transaction.", ingest.Waiting)
+	ingest.Handle(router.Mux())
+	tracking.New(a.db, signer, clock).Routes(router.Mux())
+	router.Handle("GET "+trackerPath, tracker.Handler())
 	dashboard.New(dashboard.Config{
 		DB: a.db, Clock: clock, Logger: logger, Accounts: a.accounts, Campaigns: campaigns, Segments: segments,
-		PublicURL: a.opts.Config.PublicBaseURL, FromName: sending.FromName, FromEmail: sending.FromEmail,
-		SecureCookies: strings.HasPrefix(a.opts.Config.PublicBaseURL, "https://"),
+		PublicURL: cfg.PublicBaseURL, FromName: mailing.FromName, FromEmail: mailing.FromEmail,
+		SecureCookies: strings.HasPrefix(cfg.PublicBaseURL, "https://"),
 	}).Mount(router.Mux())
 	a.health().Routes(router)
 	apidocs.Mount(router.Handle)
@@ -77,18 +96,32 @@ func (a *App) build() error {
 	return nil
 }
 
-// sending is how messages leave: from SMTP_FROM unless they name a sender.
-func (a *App) sending() (outreach.Config, error) {
-	cfg := outreach.Config{Logger: a.opts.Telemetry.Logger}
-	if a.opts.Config.SMTPHost == "" {
-		return cfg, nil
+// mailing is how mails leave: over SMTP_HOST, from SMTP_FROM unless they name
+// a sender. Without SMTP_HOST there is no channel to send them over.
+func (a *App) mailing() (outreach.Config, []channel.Adapter, error) {
+	cfg := a.opts.Config
+	sending := outreach.Config{Logger: a.opts.Telemetry.Logger}
+	if cfg.SMTPHost == "" {
+		return sending, nil, nil
 	}
-	from, err := mail.ParseAddress(a.opts.Config.SMTPFrom)
+	from, err := mail.ParseAddress(cfg.SMTPFrom)
 	if err != nil {
-		return cfg, fmt.Errorf("SMTP_FROM: %w", err)
+		return sending, nil, fmt.Errorf("SMTP_FROM: %w", err)
 	}
-	cfg.FromEmail, cfg.FromName = from.Address, from.Name
-	return cfg, nil
+	sending.FromEmail, sending.FromName = from.Address, from.Name
+	own, err := url.Parse(cfg.PublicBaseURL)
+	if err != nil {
+		return sending, nil, fmt.Errorf("PUBLIC_BASE_URL: %w", err)
+	}
+	adapter, err := email.New(email.Config{
+		Address:  net.JoinHostPort(cfg.SMTPHost, strconv.Itoa(cfg.SMTPPort)),
+		Security: email.Security(cfg.SMTPTLS), Username: cfg.SMTPUsername, Password: string(cfg.SMTPPassword),
+		Domain: own.Hostname(),
+	}, a.opts.Clock)
+	if err != nil {
+		return sending, nil, err
+	}
+	return sending, []channel.Adapter{adapter}, nil
 }
 
 func (a *App) router() *httpkit.Router {
@@ -104,7 +137,7 @@ func (a *App) router() *httpkit.Router {
 		Description:   "Turns an audience into customers: records what visitors do, writes to them, and says what earned each purchase.",
 		Authenticator: a.accounts,
 		Origins:       append([]string{cfg.PublicBaseURL}, cfg.CORSOrigins...),
-		OpenPaths:     openPaths, OwnOrigin: cfg.PublicBaseURL,
+		OpenPaths:     openPaths(), OwnOrigin: cfg.PublicBaseURL,
 		Limiter: limiter(cfg.APIRateLimit), IngestLimiter: limiter(cfg.IngestRateLimit),
 		ProxyHops:  cfg.TrustedProxyHops,
 		Production: strings.HasPrefix(cfg.PublicBaseURL, "https://"),

@@ -13,7 +13,7 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/website"
 )
 
-// people tells conversion who the identities of a server's report are.
+// people answers conversion's question who an identity is, by the rules of contact.
 type people struct{ clock clockwork.Clock }
 
 // IdentifyTx implements conversion.People.
@@ -24,8 +24,8 @@ func (p people) IdentifyTx(ctx context.Context, tx engardedb.Tx, identity conver
 	claim := contact.Claim{UserID: identity.UserID, Email: identity.Email, At: at, Source: "conversion"}
 	var person conversion.Person
 	if identity.AnonymousID != "" {
-		claim.Visitor = website.VisitorID(tx.Tenant(), identity.AnonymousID)
-		person.VisitorUUID = &claim.Visitor
+		visitor := website.VisitorID(tx.Tenant(), identity.AnonymousID)
+		claim.Visitor, person.VisitorUUID = visitor, &visitor
 	}
 	contacts, err := contact.ResolveTx(ctx, tx, []contact.Claim{claim}, p.clock.Now().UTC())
 	if err != nil {
@@ -34,3 +34,5 @@ func (p people) IdentifyTx(ctx context.Context, tx engardedb.Tx, identity conver
 	person.ContactUUID = contacts[0]
 	return person, nil
 }
+
+var _ conversion.People = people{}

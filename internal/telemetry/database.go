@@ -25,6 +25,13 @@ func (t *Telemetry) WatchPool(name string, stats func() engardedb.Stats) {
 	gauge("acquire_wait_seconds_total", "Time spent waiting for connections.", func(s engardedb.Stats) float64 { return s.AcquireWait.Seconds() })
 }
 
+// Watch publishes a number of the process.
+func (t *Telemetry) Watch(name, help string, value func() int) {
+	t.Registry.MustRegister(prometheus.NewGaugeFunc(
+		prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) },
+	))
+}
+
 // WatchJobs publishes how many jobs of the queue are in which state.
 func (t *Telemetry) WatchJobs(pool *pgxpool.Pool) {
 	t.Registry.MustRegister(jobStates{pool})
