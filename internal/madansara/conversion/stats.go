@@ -51,9 +51,9 @@ func newMoney(minor int64, currency string) Money {
 	return Money{Minor: minor, Currency: currency, Amount: amount.Decimal()}
 }
 
-// isOrder is the SQL condition that a conversion is not a refund; keep it the
-// same as IsRefund.
-const isOrder = `name NOT ILIKE '%refund%'`
+// isOrder is the SQL condition that a conversion is not a refund, which is
+// recorded with negative revenue.
+const isOrder = `revenue_minor >= 0`
 
 // statsQuery returns (metric, day or null for the whole period, currency, value).
 var statsQuery = `
