@@ -78,6 +78,7 @@ func (a *App) build() error {
 	conversions.Register(api)
 	ingest := website.NewIngest(website.Config{
 		DB: a.db, Keys: a.accounts, Conversions: conversions, Clock: clock, Logger: logger,
+		Limits: website.DefaultLimits(),
 	})
 	a.closing(ingest.Close)
 	a.opts.Telemetry.Watch("ingest_waiting_events", "Events that wait for their transaction.", ingest.Waiting)
