@@ -15,6 +15,7 @@ import (
 	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/jobs"
 	"github.com/engardehq/madansara/internal/madansara/attribution"
+	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
 	"github.com/engardehq/madansara/internal/madansara/conversion"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
@@ -70,6 +71,16 @@ func (a *App) build() error {
 	router := a.router()
 	api := router.API()
 	a.accounts.Register(api)
+	conversions := conversion.New(a.db, a.queue, website.NewPeople(clock), models, clock)
+	conversions.Register(api)
+	contact.New(a.db).Register(api)
+	website.New(a.db).Register(api)
+	ingest := website.NewIngest(website.Config{
+		DB: a.db, Keys: a.accounts, Conversions: conversions,
+		Clock: clock, Logger: logger, Limits: website.DefaultLimits(),
+	})
+	a.closing(ingest.Close)
+	ingest.Handle(router.Mux())
 	segments := segment.New(a.db, clock)
 	segments.Register(api)
 	campaigns := outreach.New(a.db, a.queue, clock, mailing)

@@ -1,0 +1,137 @@
+package contact
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/engardehq/madansara/engardedb"
+	"github.com/engardehq/madansara/internal/fault"
+	"github.com/engardehq/madansara/internal/httpkit"
+)
+
+// Service answers questions about contacts.
+type Service struct{ db *engardedb.DB }
+
+// New returns a service on db.
+func New(db *engardedb.DB) *Service { return &Service{db: db} }
+
+// Contact is a person.
+type Contact struct {
+	UUID       uuid.UUID       `json:"contact_uuid" format:"uuid"`
+	Email      *string         `json:"email,omitempty"`
+	FirstName  string          `json:"first_name"`
+	LastName   string          `json:"last_name"`
+	TimeZone   string          `json:"time_zone" doc:"IANA name, empty when not known"`
+	Traits     json.RawMessage `json:"traits" doc:"Everything that identify calls said"`
+	CreatedAt  time.Time       `json:"created_at"`
+	UpdatedAt  time.Time       `json:"updated_at"`
+	Identities json.RawMessage `json:"identities,omitempty" doc:"What the person is known by: kind and value"`
+	Consents   json.RawMessage `json:"consents,omitempty" doc:"The latest word for each channel: channel, status, source, recorded_at"`
+}
+
+const selectContact = `SELECT contact_uuid, email, first_name, last_name, time_zone, traits, created_at, updated_at FROM contacts c `
+
+func scan(row pgx.Row) (c Contact, err error) {
+	err = row.Scan(&c.UUID, &c.Email, &c.FirstName, &c.LastName, &c.TimeZone, &c.Traits, &c.CreatedAt, &c.UpdatedAt)
+	return c, err //nolint:wrapcheck // the callers say what they read
+}
+
+// Get returns a contact with its identities and consents.
+func (s *Service) Get(ctx context.Context, tenant, id uuid.UUID) (c Contact, err error) {
+	err = s.db.TenantRead(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
+		c, err = scan(tx.QueryRow(ctx, selectContact+`WHERE tenant_uuid = $1 AND contact_uuid = $2`, tenant, id))
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fault.New(fault.NotFound, "There is no contact %s; it may have been merged into an older one.", id)
+		}
+		if err != nil {
+			return fmt.Errorf("read contact: %w", err)
+		}
+		return tx.QueryRow(ctx, `SELECT
+			(SELECT coalesce(jsonb_agg(jsonb_build_object('kind', kind, 'value', value) ORDER BY kind, value), '[]')
+				FROM contact_identities WHERE tenant_uuid = $1 AND contact_uuid = $2),
+			(SELECT coalesce(jsonb_agg(jsonb_build_object('channel', channel, 'status', status, 'source', source, 'recorded_at', recorded_at) ORDER BY channel), '[]')
+				FROM consents WHERE tenant_uuid = $1 AND contact_uuid = $2)`, tenant, id).Scan(&c.Identities, &c.Consents)
+	})
+	return c, err //nolint:wrapcheck // a fault, or engardedb says what it was
+}
+
+// List returns up to limit contacts, the newest first, created before the
+// contact named by cursor (Nil begins). A non-empty email keeps that address's.
+func (s *Service) List(ctx context.Context, tenant, cursor uuid.UUID, email string, limit int) (contacts []Contact, err error) {
+	if cursor == uuid.Nil {
+		cursor = uuid.Max
+	}
+	err = s.db.TenantRead(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
+		rows, err := tx.Query(ctx, selectContact+`
+			WHERE tenant_uuid = $1 AND contact_uuid < $2 AND ($3 = '' OR contact_uuid IN (
+				SELECT contact_uuid FROM contact_identities WHERE tenant_uuid = $1 AND kind = 'email' AND value = $3))
+			ORDER BY contact_uuid DESC LIMIT $4`, tenant, cursor, strings.ToLower(email), limit)
+		if err != nil {
+			return fmt.Errorf("list contacts: %w", err)
+		}
+		contacts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Contact, error) { return scan(row) })
+		if err != nil {
+			return fmt.Errorf("list contacts: %w", err)
+		}
+		return nil
+	})
+	return contacts, err //nolint:wrapcheck // engardedb says what it was
+}
+
+type (
+	listInput struct {
+		Email  string    `query:"email" maxLength:"255" doc:"Only the contact with this address"`
+		Cursor uuid.UUID `query:"cursor" format:"uuid" doc:"next_cursor of the page before"`
+		Limit  int       `query:"limit" minimum:"1" maximum:"200" default:"50"`
+	}
+	listOutput struct {
+		Body struct {
+			Contacts   []Contact  `json:"contacts"`
+			NextCursor *uuid.UUID `json:"next_cursor,omitempty" format:"uuid"`
+		}
+	}
+	getInput struct {
+		ID uuid.UUID `path:"contact_uuid" format:"uuid"`
+	}
+	getOutput struct{ Body Contact }
+)
+
+// Register adds the contact operations to api.
+func (s *Service) Register(api huma.API) {
+	httpkit.Register(api, huma.Operation{
+		OperationID: "list-contacts", Method: http.MethodGet, Path: "/api/v1/contacts",
+		Summary: "List contacts, newest first", Tags: []string{"contacts"}, Security: httpkit.Scoped("contacts:read"),
+	}, s.list)
+	httpkit.Register(api, huma.Operation{
+		OperationID: "get-contact", Method: http.MethodGet, Path: "/api/v1/contacts/{contact_uuid}",
+		Summary: "Get a contact with its identities and consents", Tags: []string{"contacts"}, Security: httpkit.Scoped("contacts:read"),
+	}, s.get)
+}
+
+func (s *Service) list(ctx context.Context, in *listInput) (*listOutput, error) {
+	contacts, err := s.List(ctx, httpkit.Tenant(ctx), in.Cursor, in.Email, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := &listOutput{}
+	if len(contacts) > in.Limit {
+		contacts = contacts[:in.Limit]
+		out.Body.NextCursor = &contacts[in.Limit-1].UUID
+	}
+	out.Body.Contacts = contacts
+	return out, nil
+}
+
+func (s *Service) get(ctx context.Context, in *getInput) (*getOutput, error) {
+	c, err := s.Get(ctx, httpkit.Tenant(ctx), in.ID)
+	return &getOutput{Body: c}, err
+}
