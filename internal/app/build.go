@@ -71,16 +71,8 @@ func (a *App) build() error {
 	router := a.router()
 	api := router.API()
 	a.accounts.Register(api)
-	conversions := conversion.New(a.db, a.queue, website.NewPeople(clock), models, clock)
-	conversions.Register(api)
 	contact.New(a.db).Register(api)
 	website.New(a.db).Register(api)
-	ingest := website.NewIngest(website.Config{
-		DB: a.db, Keys: a.accounts, Conversions: conversions,
-		Clock: clock, Logger: logger, Limits: website.DefaultLimits(),
-	})
-	a.closing(ingest.Close)
-	ingest.Handle(router.Mux())
 	segments := segment.New(a.db, clock)
 	segments.Register(api)
 	campaigns := outreach.New(a.db, a.queue, clock, mailing)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -88,6 +89,9 @@ func Hold(ctx context.Context, tx engardedb.Tx) error {
 func ResolveTx(ctx context.Context, tx engardedb.Tx, claims []Claim, now time.Time) ([]*uuid.UUID, error) {
 	if len(claims) == 0 {
 		return nil, nil
+	}
+	for i := range claims {
+		claims[i].Email = strings.ToLower(strings.TrimSpace(claims[i].Email)) // one spelling, whoever asks
 	}
 	g, err := load(ctx, tx, claims)
 	if err != nil {

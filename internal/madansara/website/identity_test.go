@@ -1,20 +1,15 @@
 package website_test
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/jonboulle/clockwork"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/engardehq/madansara/engardedb"
-	"github.com/engardehq/madansara/internal/madansara/conversion"
 	"github.com/engardehq/madansara/internal/madansara/website"
 )
 
@@ -175,25 +170,4 @@ func TestPeopleInAnyOrder(t *testing.T) {
 		union select contact_uuid from customer_touchpoints) x where contact_uuid is not null and contact_uuid not in (select contact_uuid from contacts)`))
 	require.JSONEq(t, `[{"anonymous":0}]`, b.read(`select count(*) anonymous from customer_touchpoints t join website_visitors v using (tenant_uuid, visitor_uuid)
 		where t.contact_uuid is distinct from v.contact_uuid`))
-}
-
-func TestServersNamePeopleToo(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.take("/v1/identify", `{"anonymousId":"a","traits":{"email":"ada@example.com"}}`)
-	people := website.NewPeople(clockwork.NewRealClock())
-	identify := func(identity conversion.Identity) (p conversion.Person) {
-		require.NoError(t, b.db.Tenant(t.Context(), b.tenant, func(ctx context.Context, tx engardedb.Tx) (err error) {
-			p, err = people.IdentifyTx(ctx, tx, identity, time.Now())
-			return err
-		}))
-		return p
-	}
-	byDevice := identify(conversion.Identity{AnonymousID: "a"})
-	require.Equal(t, website.VisitorID(b.tenant, "a"), *byDevice.VisitorUUID)
-	byEmail := identify(conversion.Identity{Email: "Ada@Example.com", UserID: "u"})
-	require.Equal(t, *byDevice.ContactUUID, *byEmail.ContactUUID)
-	unknown := identify(conversion.Identity{AnonymousID: "new"})
-	require.Nil(t, unknown.ContactUUID)
-	require.JSONEq(t, `[{"visitors":2,"contacts":1}]`, b.read("select count(*) visitors, (select count(*) from contacts) contacts from website_visitors"))
 }
