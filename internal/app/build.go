@@ -28,13 +28,13 @@ import (
 	"github.com/engardehq/madansara/web/tracker"
 )
 
-// trackerPath is where sites load the tracker from.
-const trackerPath = "/tracker.js"
+// TrackerPath is where sites load the tracker from.
+const TrackerPath = "/tracker.js"
 
 // openPaths are called by other sites' pages and by mail programs: ingest, the
 // tracker, and the links in mails, whose signature is what allows.
 func openPaths() []string {
-	return append(website.OpenPaths(), trackerPath, "/t/", "/u/")
+	return append(website.OpenPaths(), TrackerPath, "/t/", "/u/")
 }
 
 // build makes the parts in the order they need each other: those that work
@@ -87,7 +87,7 @@ func (a *App) build() error {
 	a.opts.Telemetry.Watch("ingest_waiting_events", "Events that wait for their transaction.", ingest.Waiting)
 	ingest.Handle(router.Mux())
 	tracking.New(a.db, signer, clock).Routes(router.Mux())
-	router.Handle("GET "+trackerPath, tracker.Handler())
+	router.Handle("GET "+TrackerPath, tracker.Handler())
 	dashboard.New(dashboard.Config{
 		DB: a.db, Clock: clock, Logger: logger, Accounts: a.accounts, Campaigns: campaigns, Segments: segments,
 		PublicURL: cfg.PublicBaseURL, FromName: mailing.FromName, FromEmail: mailing.FromEmail,

@@ -28,7 +28,7 @@ func (c *serveCommand) Run(ctx context.Context, p process) (err error) {
 	if err != nil {
 		return err
 	}
-	listener, err := listen(ctx, cfg.Port, "PORT")
+	listener, err := listen(ctx, "", cfg.Port, "PORT")
 	if err != nil {
 		return err
 	}
@@ -89,9 +89,13 @@ func withTelemetry(ctx context.Context, cfg config.Config, p process, text bool,
 	return fn(t)
 }
 
-// listen takes a port; variable is what chooses another.
-func listen(ctx context.Context, port int, variable string) (net.Listener, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
+// loopback is the host of what only this machine may reach.
+const loopback = "127.0.0.1"
+
+// listen takes a port of host, of every address when that is empty; variable
+// is what chooses another.
+func listen(ctx context.Context, host string, port int, variable string) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("port %d is in use by another program; stop it, or choose another port: %s=%d", port, variable, port+100)

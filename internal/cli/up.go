@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jonboulle/clockwork"
@@ -17,7 +20,10 @@ import (
 	"github.com/engardehq/madansara/internal/app"
 	"github.com/engardehq/madansara/internal/config"
 	"github.com/engardehq/madansara/internal/core/account"
+	"github.com/engardehq/madansara/internal/dev/mailbox"
+	"github.com/engardehq/madansara/internal/dev/shop"
 	"github.com/engardehq/madansara/internal/fault"
+	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/migrate"
 	"github.com/engardehq/madansara/internal/telemetry"
 )
@@ -28,7 +34,10 @@ const ownerEmail = "owner@timachann.example"
 // demoTenant has a fixed id, so that an interrupted first run is taken up again.
 var demoTenant = uuid.MustParse("0198c000-0000-7000-8000-00000000de30")
 
-type upCommand struct{}
+type upCommand struct {
+	ShopPort    int `default:"8010" env:"SHOP_PORT" help:"Port of the demo shop (SHOP_PORT)."`
+	MailboxPort int `default:"8025" env:"MAILBOX_PORT" help:"Port of the mailbox's pages (MAILBOX_PORT)."`
+}
 
 // demo is what the first run makes and later runs find again: the file
 // demo.json in the data folder, readable by its owner only.
@@ -45,14 +54,14 @@ func (c *upCommand) Run(ctx context.Context, p process) (err error) {
 	if err != nil {
 		return err
 	}
-	if cfg.IsProduction() {
-		return usageError{errors.New("up is for one machine with demo data; in production use: madansara migrate && madansara serve")}
+	if cfg.Environment != config.Development {
+		return usageError{errors.New("up is for one machine with demo data; elsewhere use: madansara migrate && madansara serve")}
 	}
-	listener, err := listen(ctx, cfg.Port, "PORT")
+	ports, err := c.listen(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = listener.Close() }() // served or not, it is closed by now or unused
+	defer ports.close()
 	database, err := openDatabase(ctx, cfg)
 	if err != nil {
 		return err
@@ -65,22 +74,104 @@ func (c *upCommand) Run(ctx context.Context, p process) (err error) {
 		return err
 	}
 	return withTelemetry(ctx, cfg, p, true, func(t *telemetry.Telemetry) error {
-		service, err := app.New(ctx, app.Options{
-			Config: cfg, DatabaseURL: database.url, Version: programVersion(), Telemetry: t, Clock: clockwork.NewRealClock(),
-		})
+		s := surroundings{cfg: cfg, database: database, ports: ports, telemetry: t}
+		return s.run(ctx, p)
+	})
+}
+
+// ports are taken before anything else is started, so that one in use costs
+// nobody a start.
+type ports struct{ service, shop, mailbox net.Listener }
+
+func (c *upCommand) listen(ctx context.Context, cfg config.Config) (ports, error) {
+	var p ports
+	var err error
+	if p.service, err = listen(ctx, "", cfg.Port, "PORT"); err != nil {
+		return p, err
+	}
+	if p.shop, err = listen(ctx, loopback, c.ShopPort, "SHOP_PORT"); err == nil && cfg.SMTPHost == "" {
+		p.mailbox, err = listen(ctx, loopback, c.MailboxPort, "MAILBOX_PORT")
+	}
+	if err != nil {
+		p.close()
+	}
+	return p, err
+}
+
+func (p ports) close() {
+	for _, listener := range []net.Listener{p.service, p.shop, p.mailbox} {
+		if listener != nil {
+			_ = listener.Close() // whoever served it has closed it already
+		}
+	}
+}
+
+// surroundings are the service and what a first look at it needs.
+type surroundings struct {
+	cfg       config.Config
+	database  database
+	ports     ports
+	telemetry *telemetry.Telemetry
+}
+
+func (s surroundings) run(ctx context.Context, p process) (err error) {
+	clock := clockwork.NewRealClock()
+	group, groupCtx := errgroup.WithContext(ctx)
+	if s.ports.mailbox != nil {
+		box, err := mailbox.New(mailbox.Config{Clock: clock})
 		if err != nil {
 			return err
 		}
-		made, err := makeDemo(ctx, cfg, service.Accounts())
-		if err != nil {
-			return errors.Join(err, closeService(ctx, service))
+		defer func() { err = errors.Join(err, box.Close()) }()
+		if s.cfg, err = sendTo(s.cfg, box.SMTPAddr()); err != nil {
+			return err
 		}
-		group, groupCtx := errgroup.WithContext(ctx)
-		group.Go(func() error { return service.Serve(groupCtx, listener) })
-		group.Go(func() error { return watch(groupCtx, database) })
-		tell(p, cfg, made)
-		return errors.Join(group.Wait(), closeService(ctx, service))
+		group.Go(func() error {
+			return httpkit.Serve(groupCtx, s.ports.mailbox, box.Handler(), time.Second, s.telemetry.Logger)
+		})
+	}
+	service, err := app.New(ctx, app.Options{
+		Config: s.cfg, DatabaseURL: s.database.url, Version: programVersion(), Telemetry: s.telemetry, Clock: clock,
 	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeService(ctx, service)) }()
+	made, err := makeDemo(ctx, s.cfg, service.Accounts())
+	if err != nil {
+		return err
+	}
+	local := fmt.Sprintf("http://localhost:%d", s.cfg.Port)
+	store, err := shop.New(shop.Config{
+		TrackerURL: local + app.TrackerPath, IngestURL: local, WriteKey: made.WriteKey, Clock: clock, Logger: s.telemetry.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return service.Serve(groupCtx, s.ports.service) })
+	group.Go(func() error {
+		served := httpkit.Serve(groupCtx, s.ports.shop, store, time.Second, s.telemetry.Logger)
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		return errors.Join(served, store.Close(bounded))
+	})
+	group.Go(func() error { return watch(groupCtx, s.database) })
+	s.tell(p, made)
+	return group.Wait()
+}
+
+// sendTo sends mails to the mailbox instead of out into the world.
+func sendTo(cfg config.Config, address string) (config.Config, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return cfg, fmt.Errorf("address of the mailbox: %w", err)
+	}
+	if cfg.SMTPPort, err = strconv.Atoi(port); err != nil {
+		return cfg, fmt.Errorf("address of the mailbox: %w", err)
+	}
+	cfg.SMTPHost, cfg.SMTPTLS = host, "none"
+	cfg.SMTPFrom = "Ti Machann <hello@timachann.example>"
+	return cfg, nil
 }
 
 // watch fails when the embedded database ends before it is told to.
@@ -93,16 +184,31 @@ func watch(ctx context.Context, d database) error {
 	}
 }
 
-func tell(p process, cfg config.Config, made demo) {
-	for _, line := range [][2]string{
-		{"Dashboard", cfg.PublicBaseURL + "/"},
+// tell prints where everything is, one line each.
+func (s surroundings) tell(p process, made demo) {
+	lines := [][2]string{
+		{"Dashboard", s.cfg.PublicBaseURL + "/"},
 		{"Log-in", ownerEmail + "  password: " + made.Password},
-		{"API docs", cfg.PublicBaseURL + "/docs"},
+		{"Shop", "http://" + hostOf(s.ports.shop) + "/"},
+	}
+	if s.ports.mailbox != nil {
+		lines = append(lines, [2]string{"Mailbox", "http://" + hostOf(s.ports.mailbox) + "/"})
+	}
+	for _, line := range append(lines, [][2]string{
+		{"API docs", s.cfg.PublicBaseURL + "/docs"},
 		{"API key", made.APIKey},
 		{"Write key", made.WriteKey},
-	} {
+	}...) {
 		fmt.Fprintf(p.stdout, "%-10s %s\n", line[0], line[1])
 	}
+}
+
+func hostOf(listener net.Listener) string {
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return listener.Addr().String()
+	}
+	return "localhost:" + port
 }
 
 // makeDemo makes what is missing of the demo tenant. It may be interrupted at
