@@ -88,6 +88,9 @@ func New(db *engardedb.DB, queue Enqueuer, clock clockwork.Clock, cfg Config) *S
 	return &Service{db: db, queue: queue, clock: clock, cfg: cfg.withDefaults()}
 }
 
+// now is as fine as the database keeps it, so that an answer is the same twice.
+func (s *Service) now() time.Time { return s.clock.Now().UTC().Truncate(time.Microsecond) }
+
 func (d CampaignDraft) validate() error {
 	for _, text := range []struct{ at, value string }{
 		{"body.name", d.Name}, {"body.from_name", d.FromName}, {"body.from_email", d.FromEmail},
@@ -130,7 +133,7 @@ func (s *Service) Create(ctx context.Context, tenant uuid.UUID, d CampaignDraft)
 		}
 		err := queries.CreateCampaign(ctx, outreachdb.CreateCampaignParams{
 			TenantUUID: tenant, CampaignUUID: id, Name: d.Name, Channel: d.Channel, SegmentUUID: d.Segment, TemplateUUID: d.Template,
-			FromName: d.FromName, FromEmail: d.FromEmail, RatePerSecond: int32(d.RatePerSecond), CreatedAt: s.clock.Now().UTC(),
+			FromName: d.FromName, FromEmail: d.FromEmail, RatePerSecond: int32(d.RatePerSecond), CreatedAt: s.now(),
 		})
 		if err != nil {
 			return explainReference(err, d)
@@ -181,7 +184,7 @@ func (s *Service) Update(ctx context.Context, tenant, id uuid.UUID, d CampaignDr
 		}
 		err := queries.UpdateCampaign(ctx, outreachdb.UpdateCampaignParams{
 			CampaignUUID: id, Name: d.Name, SegmentUUID: d.Segment, TemplateUUID: d.Template, FromName: d.FromName,
-			FromEmail: d.FromEmail, RatePerSecond: int32(d.RatePerSecond), UpdatedAt: s.clock.Now().UTC(),
+			FromEmail: d.FromEmail, RatePerSecond: int32(d.RatePerSecond), UpdatedAt: s.now(),
 		})
 		if err != nil {
 			return explainReference(err, d)
@@ -212,7 +215,7 @@ func (s *Service) Start(ctx context.Context, tenant, id uuid.UUID) (campaign Cam
 
 // run makes a locked campaign running, with every job that it needs.
 func (s *Service) run(ctx context.Context, tx engardedb.Tx, c Campaign) error {
-	err := outreachdb.New(tx).RunCampaign(ctx, outreachdb.RunCampaignParams{CampaignUUID: c.UUID, Now: s.clock.Now().UTC()})
+	err := outreachdb.New(tx).RunCampaign(ctx, outreachdb.RunCampaignParams{CampaignUUID: c.UUID, Now: s.now()})
 	if err != nil {
 		return fmt.Errorf("start the campaign: %w", err)
 	}
@@ -235,7 +238,7 @@ func (s *Service) Pause(ctx context.Context, tenant, id uuid.UUID, reason string
 			return fault.New(fault.Conflict, "The campaign is %s: only a running campaign can be paused.", now.Status)
 		}
 		queries := outreachdb.New(tx)
-		if _, err := queries.PauseCampaign(ctx, outreachdb.PauseCampaignParams{CampaignUUID: id, PauseReason: reason, UpdatedAt: s.clock.Now().UTC()}); err != nil {
+		if _, err := queries.PauseCampaign(ctx, outreachdb.PauseCampaignParams{CampaignUUID: id, PauseReason: reason, UpdatedAt: s.now()}); err != nil {
 			return fmt.Errorf("pause the campaign: %w", err)
 		}
 		campaign, err = readCampaign(ctx, queries, id)

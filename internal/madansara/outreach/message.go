@@ -130,7 +130,7 @@ func (s *Service) resolve(ctx context.Context, tx engardedb.Tx, id uuid.UUID, st
 		campaign = campaignOf(row)
 	}
 	row, err := queries.ResolveMessage(ctx, outreachdb.ResolveMessageParams{
-		MessageUUID: id, Status: string(status), ResolvedBy: clip(by, 300), Now: s.clock.Now().UTC(),
+		MessageUUID: id, Status: string(status), ResolvedBy: clip(by, 300), Now: s.now(),
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Message{}, fault.New(fault.Conflict, "The message is %s: only one whose fate is unknown can be resolved.", before.Status)

@@ -37,7 +37,7 @@ type DecisionCount struct {
 
 // Report returns how far a campaign has come; NotFound when there is none.
 func (s *Service) Report(ctx context.Context, tenant, id uuid.UUID) (report Report, err error) {
-	now := s.clock.Now().UTC()
+	now := s.now()
 	err = s.db.TenantRead(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
 		queries := outreachdb.New(tx)
 		report, err = Report{}, nil

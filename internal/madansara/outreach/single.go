@@ -80,6 +80,9 @@ func (s *Service) sendOne(ctx context.Context, tx engardedb.Tx, key string, send
 	if send.Data == nil {
 		send.Data = map[string]any{}
 	}
+	if !cleanValue(send.Data) {
+		return d, false, fault.At("body.data", nil, "must be UTF-8 text without NUL")
+	}
 	data, err := json.Marshal(send.Data)
 	if err != nil {
 		return d, false, fault.At("body.data", nil, "can't be encoded")
@@ -126,7 +129,7 @@ func decidedBefore(ctx context.Context, queries *outreachdb.Queries, key string,
 }
 
 func (s *Service) decideOne(ctx context.Context, tx engardedb.Tx, key string, hash []byte, send SingleSend, template outreachdb.ChannelTemplate, data []byte) (d DecisionRecord, err error) {
-	now := s.clock.Now().UTC()
+	now := s.now()
 	facts, err := gatherFacts(ctx, tx, send.Channel, uuid.Nil, contentOf(template), []uuid.UUID{send.Contact}, now, s.cfg.Policy)
 	if err != nil {
 		return d, err
@@ -166,4 +169,25 @@ func (s *Service) decideOne(ctx context.Context, tx engardedb.Tx, key string, ha
 	return DecisionRecord{
 		Decision: id, Contact: send.Contact, Outcome: decision.Outcome, Channel: send.Channel, Reasons: decision.Reasons, DecidedAt: now,
 	}, nil
+}
+
+// cleanValue reports whether PostgreSQL can store every text in a JSON value.
+func cleanValue(value any) bool {
+	switch v := value.(type) {
+	case string:
+		return clean(v)
+	case []any:
+		for _, item := range v {
+			if !cleanValue(item) {
+				return false
+			}
+		}
+	case map[string]any:
+		for key, item := range v {
+			if !clean(key) || !cleanValue(item) {
+				return false
+			}
+		}
+	}
+	return true
 }

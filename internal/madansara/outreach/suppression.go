@@ -52,7 +52,7 @@ func (s *Service) Suppress(ctx context.Context, tenant uuid.UUID, channel, addre
 	}
 	err := s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
 		return outreachdb.New(tx).Suppress(ctx, outreachdb.SuppressParams{
-			TenantUUID: tenant, Channel: channel, Address: address, Reason: reason, CreatedAt: s.clock.Now().UTC(),
+			TenantUUID: tenant, Channel: channel, Address: address, Reason: reason, CreatedAt: s.now(),
 		})
 	})
 	if err != nil {

@@ -67,7 +67,7 @@ func (s *Service) Create(ctx context.Context, tenant uuid.UUID, name string, rul
 	if err != nil {
 		return Segment{}, fmt.Errorf("make an id: %w", err)
 	}
-	now := s.clock.Now().UTC()
+	now := s.clock.Now().UTC().Truncate(time.Microsecond) // as fine as the database keeps it
 	err = s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
 		return segmentdb.New(tx).CreateSegment(ctx, segmentdb.CreateSegmentParams{
 			TenantUUID: tenant, SegmentUUID: id, Name: name, Rules: raw, CreatedAt: now,

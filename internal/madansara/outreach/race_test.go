@@ -1,0 +1,155 @@
+package outreach_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engardehq/madansara/engardedb"
+	"github.com/engardehq/madansara/internal/fault"
+	"github.com/engardehq/madansara/internal/madansara/outreach"
+	"github.com/engardehq/madansara/internal/madansara/outreach/channel"
+)
+
+// Two processes work on one campaign and write to nobody twice.
+func TestTwoProcessesShareACampaign(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.cfg.Senders = 8
+	b.start(t)
+	b.workers(t)
+	b.contacts(t, 3000)
+	c := b.startCampaign(t)
+	report := b.awaitStatus(t, c.UUID, outreach.Finished)
+	require.Equal(t, 3000, report.Messages[outreach.Sent], asJSON(t, report.Messages))
+	require.Equal(t, 3000, b.provider.count())
+	require.Len(t, b.provider.accepted, 3000)
+}
+
+// However often a campaign is paused and resumed, from several sides at once,
+// it ends, with one mail for everybody.
+func TestPauseAndResumeRace(t *testing.T) {
+	t.Parallel()
+	b := setup(t).start(t)
+	b.contacts(t, 2500)
+	c := b.startCampaign(t)
+	var sides sync.WaitGroup
+	for range 3 {
+		sides.Go(func() {
+			for range 25 {
+				if rand.IntN(2) == 0 {
+					ignoreConflict(t, func() error { _, err := b.service.Pause(t.Context(), b.tenant, c.UUID, "lunch"); return err })
+				} else {
+					ignoreConflict(t, func() error { _, err := b.service.Start(t.Context(), b.tenant, c.UUID); return err })
+				}
+			}
+		})
+	}
+	sides.Wait()
+	ignoreConflict(t, func() error { _, err := b.service.Start(t.Context(), b.tenant, c.UUID); return err })
+	report := b.awaitStatus(t, c.UUID, outreach.Finished)
+	require.Equal(t, 2500, report.Messages[outreach.Sent], asJSON(t, report.Messages))
+	require.Equal(t, 2500, b.provider.count())
+	require.Equal(t, 2500, report.Decided)
+}
+
+func ignoreConflict(t *testing.T, do func() error) {
+	t.Helper()
+	if err := do(); err != nil && fault.CodeOf(err) != fault.Conflict {
+		t.Error(err)
+	}
+}
+
+// A pause holds back everything but what was already in the air.
+func TestPauseStopsAtTheNextMessage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	reached, goOn := make(chan struct{}, 1000), make(chan struct{})
+	b.provider.answer = func(channel.Message) error {
+		reached <- struct{}{}
+		<-goOn
+		return nil
+	}
+	b.start(t).contacts(t, 100)
+	c := b.startCampaign(t)
+	for range b.cfg.Senders {
+		<-reached
+	}
+	paused, err := b.service.Pause(t.Context(), b.tenant, c.UUID, "typo in the subject")
+	require.NoError(t, err)
+	require.Equal(t, "typo in the subject", paused.PauseReason)
+	close(goOn)
+	report := b.await(t, c.UUID, func(r outreach.Report) bool { return r.Messages[outreach.Sending] == 0 })
+	require.Equal(t, b.cfg.Senders, report.Messages[outreach.Sent])
+	require.Equal(t, 100-b.cfg.Senders, report.Messages[outreach.Queued])
+	b.awaitJobs(t, 0) // the senders have given up their places
+	_, err = b.service.Start(t.Context(), b.tenant, c.UUID)
+	require.NoError(t, err)
+	require.Equal(t, 100, b.awaitStatus(t, c.UUID, outreach.Finished).Messages[outreach.Sent])
+}
+
+func (b *bundle) awaitJobs(t *testing.T, unfinished int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var n int
+		require.NoError(t, b.db.Pool().QueryRow(t.Context(), "SELECT count(*) FROM river.river_job WHERE state <> 'completed'").Scan(&n))
+		return n == unfinished
+	}, 30*time.Second, 20*time.Millisecond)
+}
+
+// Two campaigns that expand at once don't break a contact's frequency cap.
+func TestCampaignsAtOnceKeepTheCaps(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.cfg.Policy = outreach.Policy{PerDay: 2, PerWeek: 5, Duplicate: 24 * time.Hour}
+	b.start(t).contacts(t, 50)
+	var ids []uuid.UUID
+	for range 5 {
+		b.template = b.newTemplate(t, b.tenant, "About "+uuid.NewString())
+		ids = append(ids, b.startCampaign(t).UUID)
+	}
+	for _, id := range ids {
+		b.awaitStatus(t, id, outreach.Finished)
+	}
+	for address, messages := range b.provider.accepted {
+		require.Len(t, messages, 2, address)
+	}
+}
+
+// A sender that was thought dead, but whose mail the server accepted, has the last word.
+func TestALateAnswerBeatsUnknown(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.cfg.Senders = 1
+	b.start(t).contacts(t, 1)
+	b.provider.answer = func(m channel.Message) error {
+		return b.db.Tenant(context.Background(), b.tenant, func(ctx context.Context, tx engardedb.Tx) error {
+			tag, err := tx.Exec(ctx, `UPDATE outreach_messages SET status = 'unknown' WHERE message_uuid = $1 AND status = 'sending'`, m.UUID)
+			if err == nil && tag.RowsAffected() != 1 {
+				err = errors.New("the message was not marked as being sent before the server was asked")
+			}
+			return err
+		})
+	}
+	report := b.awaitStatus(t, b.startCampaign(t).UUID, outreach.Finished)
+	require.Equal(t, 1, report.Messages[outreach.Sent], asJSON(t, report.Messages))
+}
+
+func TestTheRateIsKept(t *testing.T) {
+	t.Parallel()
+	b := setup(t).start(t)
+	b.contacts(t, 45)
+	c, err := b.service.Create(t.Context(), b.tenant, outreach.CampaignDraft{Name: "Slow", Segment: b.segment, Template: b.template, RatePerSecond: 20})
+	require.NoError(t, err)
+	began := time.Now()
+	_, err = b.service.Start(t.Context(), b.tenant, c.UUID)
+	require.NoError(t, err)
+	b.awaitStatus(t, c.UUID, outreach.Finished)
+	require.Greater(t, time.Since(began), 2*time.Second, "45 messages at 20 a second")
+}
