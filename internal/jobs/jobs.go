@@ -88,7 +88,7 @@ func New(db *engardedb.DB, cfg Config) (*Queue, error) {
 	}
 	id := "madansara-" + uuid.NewString()
 	client, err := river.NewClient(riverpgxv5.New(db.Pool()), &river.Config{
-		ID: id,
+		ID:     id,
 		Schema: migrate.RiverSchema, Workers: cfg.Workers, Queues: cfg.Queues,
 		JobTimeout: cfg.JobTimeout, RescueStuckJobsAfter: cfg.RescueAfter,
 		FetchPollInterval: cfg.PollInterval, PeriodicJobs: cfg.PeriodicJobs, Logger: cfg.Logger,

@@ -73,14 +73,14 @@ func (l *liveness) connect(ctx context.Context) (*pgx.Conn, error) {
 		_, err = conn.Exec(ctx, `SELECT pg_advisory_lock(hashtextextended('job client ' || $1, 0))`, l.id)
 	}
 	if err != nil {
-		closeConn(conn)
+		closeConn(ctx, conn)
 		return nil, fmt.Errorf("say that this process lives: %w", err)
 	}
 	return conn, nil
 }
 
-func closeConn(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
+func closeConn(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
 	defer cancel()
 	_ = conn.Close(ctx) // whatever it says, the lock goes with the connection
 }
@@ -88,18 +88,18 @@ func closeConn(conn *pgx.Conn) {
 func (l *liveness) run(ctx context.Context, conn *pgx.Conn) {
 	defer func() {
 		if conn != nil {
-			closeConn(conn)
+			closeConn(ctx, conn)
 		}
 	}()
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
 	for wait(ctx, ticker.C) {
-		if err := l.look(ctx, conn); err == nil || ctx.Err() != nil {
+		err := l.look(ctx, conn)
+		if err == nil || ctx.Err() != nil {
 			continue
-		} else {
-			l.logger.WarnContext(ctx, "lost the connection that says this process lives", slog.Any("error", err))
 		}
-		closeConn(conn)
+		l.logger.WarnContext(ctx, "lost the connection that says this process lives", slog.Any("error", err))
+		closeConn(ctx, conn)
 		conn = l.again(ctx)
 		if conn == nil {
 			return

@@ -174,7 +174,7 @@ func TestConsentIsAskedAgainBeforeTheMessageLeaves(t *testing.T) {
 	b.start(t)
 	ids := b.contacts(t, 30)
 	var first atomic.Bool
-	b.provider.answer = func(m channel.Message) error {
+	b.provider.answer = func(channel.Message) error {
 		if !first.CompareAndSwap(false, true) {
 			return nil
 		}

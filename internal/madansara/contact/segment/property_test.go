@@ -363,7 +363,7 @@ func insertHistory(ctx context.Context, t require.TestingT, tx engardedb.Tx, h h
 	for _, m := range h.Messages {
 		run(ctx, t, tx, `INSERT INTO outreach_messages (tenant_uuid, message_uuid, campaign_uuid, contact_uuid, template_uuid, channel, address, status, not_before, created_at,
 				sent_at, first_opened_at, first_clicked_at, unsubscribed_at)
-			SELECT $1, $2, $3, $4, template_uuid, 'email', '', 'sent', now(), now(), $5, $6, $7, $8 FROM channel_templates LIMIT 1`,
+			SELECT $1, $2, $3, $4, template_uuid, 'email', '', 'sent', now(), current_timestamp, $5, $6, $7, $8 FROM channel_templates LIMIT 1`,
 			tenant, uuid.New(), m.Campaign, h.Contact, m.Sent, m.Opened, m.Clicked, m.Unsubscribe)
 	}
 }
