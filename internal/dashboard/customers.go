@@ -193,4 +193,3 @@ func readTraits(raw json.RawMessage) []trait {
 	slices.SortFunc(list, func(a, b trait) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
-

@@ -20,6 +20,9 @@ import (
 	"github.com/engardehq/madansara/web/static"
 )
 
+// TrackerPath is where the service serves the tracker's script.
+const TrackerPath = "/ms.js"
+
 // pageSize is how many rows a list shows at once.
 const pageSize = 25
 
@@ -63,6 +66,33 @@ func (d *Dashboard) Mount(mux *http.ServeMux) {
 		"GET /{$}":            d.overview,
 		"GET /customers":      d.customers,
 		"GET /customers/{id}": d.customer,
+
+		"GET /campaigns":               d.campaigns,
+		"GET /campaigns/new":           d.newCampaign,
+		"GET /campaigns/segment-count": d.segmentCount,
+		"POST /campaigns":              d.createCampaign,
+		"GET /campaigns/{id}":          d.campaign,
+		"POST /campaigns/{id}/start":   d.startCampaign,
+		"POST /campaigns/{id}/pause":   d.pauseCampaign,
+		"POST /messages/{id}/resolve":  d.resolveMessage,
+
+		"GET /segments":          d.segments,
+		"GET /segments/new":      d.newSegment,
+		"POST /segments":         d.saveSegment,
+		"POST /segments/preview": d.previewSegment,
+		"GET /segments/{id}":     d.segment,
+		"POST /segments/{id}":    d.saveSegment,
+
+		"GET /templates":          d.templates,
+		"GET /templates/new":      d.newTemplate,
+		"POST /templates":         d.saveTemplate,
+		"POST /templates/preview": d.previewTemplate,
+		"GET /templates/{id}":     d.template,
+		"POST /templates/{id}":    d.saveTemplate,
+
+		"GET /settings":                   d.settings,
+		"POST /settings/keys":             d.createKey,
+		"POST /settings/keys/{id}/revoke": d.revokeKey,
 	}
 	for pattern, handler := range pages {
 		mux.Handle(pattern, d.page(handler))

@@ -181,13 +181,14 @@ JOIN conversion_events e USING (tenant_uuid, conversion_uuid)
 WHERE t.campaign_uuid = @campaign_uuid::uuid AND c.model = 'last_touch';
 
 -- name: CampaignDecisions :many
-SELECT outcome, reasons, count(*)::bigint AS recipients
-FROM outreach_decisions WHERE campaign_uuid = @campaign_uuid GROUP BY outcome, reasons ORDER BY recipients DESC LIMIT 50;
+-- The last reason of a decision is the one that decided.
+SELECT outcome, COALESCE(reasons -> -1 ->> 'code', '')::text AS code, count(*)::bigint AS recipients
+FROM outreach_decisions WHERE campaign_uuid = @campaign_uuid::uuid GROUP BY 1, 2 ORDER BY 1 DESC, 3 DESC;
 
 -- name: CampaignSkipped :many
-SELECT d.contact_uuid, d.reasons, d.decided_at, COALESCE(p.email, '') AS email, p.first_name, p.last_name
+SELECT d.contact_uuid, COALESCE(d.reasons -> -1 ->> 'text', '')::text AS reason, d.decided_at, COALESCE(p.email, '') AS email, p.first_name, p.last_name
 FROM outreach_decisions d JOIN contacts p USING (tenant_uuid, contact_uuid)
-WHERE d.campaign_uuid = @campaign_uuid AND d.outcome = 'skip' ORDER BY d.contact_uuid LIMIT @page_size OFFSET @skip;
+WHERE d.campaign_uuid = @campaign_uuid::uuid AND d.outcome = 'skip' ORDER BY d.contact_uuid LIMIT @page_size OFFSET @skip;
 
 -- name: CampaignMessages :many
 SELECT m.message_uuid, m.contact_uuid, m.address, m.status, m.subject, m.provider_reply, m.error, m.attempts, m.created_at, m.sent_at,
@@ -208,3 +209,16 @@ SELECT template_uuid, channel, name, subject, updated_at FROM channel_templates 
 -- name: Template :one
 SELECT template_uuid, channel, name, subject, body_html, body_text, created_at, updated_at
 FROM channel_templates WHERE template_uuid = @template_uuid;
+
+-- name: SampleRecipient :one
+-- Whom a template's preview is written to: the newest customer.
+SELECT COALESCE(email, '') AS email, first_name, last_name, traits FROM contacts
+WHERE email IS NOT NULL ORDER BY contact_uuid DESC LIMIT 1;
+
+-- name: InsertTemplate :exec
+INSERT INTO channel_templates (tenant_uuid, template_uuid, channel, name, subject, body_html, body_text, created_at, updated_at)
+VALUES (@tenant_uuid, @template_uuid, 'email', @name, @subject, @body_html, @body_text, @now, @now);
+
+-- name: UpdateTemplate :execrows
+UPDATE channel_templates SET name = @name, subject = @subject, body_html = @body_html, body_text = @body_text, updated_at = @now
+WHERE template_uuid = @template_uuid;

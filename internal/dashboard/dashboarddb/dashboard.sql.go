@@ -66,17 +66,18 @@ func (q *Queries) Campaign(ctx context.Context, campaignUuid uuid.UUID) (Campaig
 }
 
 const campaignDecisions = `-- name: CampaignDecisions :many
-SELECT outcome, reasons, count(*)::bigint AS recipients
-FROM outreach_decisions WHERE campaign_uuid = $1 GROUP BY outcome, reasons ORDER BY recipients DESC LIMIT 50
+SELECT outcome, COALESCE(reasons -> -1 ->> 'code', '')::text AS code, count(*)::bigint AS recipients
+FROM outreach_decisions WHERE campaign_uuid = $1::uuid GROUP BY 1, 2 ORDER BY 1 DESC, 3 DESC
 `
 
 type CampaignDecisionsRow struct {
 	Outcome    string
-	Reasons    json.RawMessage
+	Code       string
 	Recipients int64
 }
 
-func (q *Queries) CampaignDecisions(ctx context.Context, campaignUuid *uuid.UUID) ([]CampaignDecisionsRow, error) {
+// The last reason of a decision is the one that decided.
+func (q *Queries) CampaignDecisions(ctx context.Context, campaignUuid uuid.UUID) ([]CampaignDecisionsRow, error) {
 	rows, err := q.db.Query(ctx, campaignDecisions, campaignUuid)
 	if err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func (q *Queries) CampaignDecisions(ctx context.Context, campaignUuid *uuid.UUID
 	var items []CampaignDecisionsRow
 	for rows.Next() {
 		var i CampaignDecisionsRow
-		if err := rows.Scan(&i.Outcome, &i.Reasons, &i.Recipients); err != nil {
+		if err := rows.Scan(&i.Outcome, &i.Code, &i.Recipients); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -247,20 +248,20 @@ func (q *Queries) CampaignProgress(ctx context.Context, campaignUuid uuid.UUID) 
 }
 
 const campaignSkipped = `-- name: CampaignSkipped :many
-SELECT d.contact_uuid, d.reasons, d.decided_at, COALESCE(p.email, '') AS email, p.first_name, p.last_name
+SELECT d.contact_uuid, COALESCE(d.reasons -> -1 ->> 'text', '')::text AS reason, d.decided_at, COALESCE(p.email, '') AS email, p.first_name, p.last_name
 FROM outreach_decisions d JOIN contacts p USING (tenant_uuid, contact_uuid)
-WHERE d.campaign_uuid = $1 AND d.outcome = 'skip' ORDER BY d.contact_uuid LIMIT $3 OFFSET $2
+WHERE d.campaign_uuid = $1::uuid AND d.outcome = 'skip' ORDER BY d.contact_uuid LIMIT $3 OFFSET $2
 `
 
 type CampaignSkippedParams struct {
-	CampaignUUID *uuid.UUID
+	CampaignUUID uuid.UUID
 	Skip         int32
 	PageSize     int32
 }
 
 type CampaignSkippedRow struct {
 	ContactUUID uuid.UUID
-	Reasons     json.RawMessage
+	Reason      string
 	DecidedAt   time.Time
 	Email       string
 	FirstName   string
@@ -278,7 +279,7 @@ func (q *Queries) CampaignSkipped(ctx context.Context, arg CampaignSkippedParams
 		var i CampaignSkippedRow
 		if err := rows.Scan(
 			&i.ContactUUID,
-			&i.Reasons,
+			&i.Reason,
 			&i.DecidedAt,
 			&i.Email,
 			&i.FirstName,
@@ -991,6 +992,34 @@ func (q *Queries) Customers(ctx context.Context, arg CustomersParams) ([]Custome
 	return items, nil
 }
 
+const insertTemplate = `-- name: InsertTemplate :exec
+INSERT INTO channel_templates (tenant_uuid, template_uuid, channel, name, subject, body_html, body_text, created_at, updated_at)
+VALUES ($1, $2, 'email', $3, $4, $5, $6, $7, $7)
+`
+
+type InsertTemplateParams struct {
+	TenantUUID   uuid.UUID
+	TemplateUUID uuid.UUID
+	Name         string
+	Subject      string
+	BodyHtml     string
+	BodyText     string
+	Now          time.Time
+}
+
+func (q *Queries) InsertTemplate(ctx context.Context, arg InsertTemplateParams) error {
+	_, err := q.db.Exec(ctx, insertTemplate,
+		arg.TenantUUID,
+		arg.TemplateUUID,
+		arg.Name,
+		arg.Subject,
+		arg.BodyHtml,
+		arg.BodyText,
+		arg.Now,
+	)
+	return err
+}
+
 const messagesByDay = `-- name: MessagesByDay :many
 SELECT to_char(sent_at AT TIME ZONE $1::text, 'YYYY-MM-DD')::text AS day, count(*)::bigint AS messages
 FROM outreach_messages WHERE status = 'sent' AND sent_at >= $2::timestamptz AND sent_at < $3::timestamptz GROUP BY 1 ORDER BY 1
@@ -1090,6 +1119,31 @@ func (q *Queries) RecentConversions(ctx context.Context, arg RecentConversionsPa
 		return nil, err
 	}
 	return items, nil
+}
+
+const sampleRecipient = `-- name: SampleRecipient :one
+SELECT COALESCE(email, '') AS email, first_name, last_name, traits FROM contacts
+WHERE email IS NOT NULL ORDER BY contact_uuid DESC LIMIT 1
+`
+
+type SampleRecipientRow struct {
+	Email     string
+	FirstName string
+	LastName  string
+	Traits    json.RawMessage
+}
+
+// Whom a template's preview is written to: the newest customer.
+func (q *Queries) SampleRecipient(ctx context.Context) (SampleRecipientRow, error) {
+	row := q.db.QueryRow(ctx, sampleRecipient)
+	var i SampleRecipientRow
+	err := row.Scan(
+		&i.Email,
+		&i.FirstName,
+		&i.LastName,
+		&i.Traits,
+	)
+	return i, err
 }
 
 const segment = `-- name: Segment :one
@@ -1318,6 +1372,35 @@ func (q *Queries) Totals(ctx context.Context, arg TotalsParams) (TotalsRow, erro
 		&i.OtherCurrencies,
 	)
 	return i, err
+}
+
+const updateTemplate = `-- name: UpdateTemplate :execrows
+UPDATE channel_templates SET name = $1, subject = $2, body_html = $3, body_text = $4, updated_at = $5
+WHERE template_uuid = $6
+`
+
+type UpdateTemplateParams struct {
+	Name         string
+	Subject      string
+	BodyHtml     string
+	BodyText     string
+	Now          time.Time
+	TemplateUUID uuid.UUID
+}
+
+func (q *Queries) UpdateTemplate(ctx context.Context, arg UpdateTemplateParams) (int64, error) {
+	result, err := q.db.Exec(ctx, updateTemplate,
+		arg.Name,
+		arg.Subject,
+		arg.BodyHtml,
+		arg.BodyText,
+		arg.Now,
+		arg.TemplateUUID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const visitorsByDay = `-- name: VisitorsByDay :many

@@ -40,9 +40,8 @@ function previewSoon(form) {
 function fitRow(select) {
   const row = select.closest("[data-row]");
   for (const field of row.querySelectorAll("[data-for]")) {
-    const wanted = field.dataset.for.split(" ").includes(select.value);
-    field.hidden = !wanted;
-    for (const input of field.querySelectorAll("input, select")) input.disabled = !wanted;
+    // Hidden fields are still sent, so that the n-th of each name belongs to the n-th row.
+    field.hidden = !field.dataset.for.split(" ").includes(select.value);
   }
 }
 

@@ -1,0 +1,86 @@
+package dashboard
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/engardehq/madansara/internal/core/account"
+)
+
+type settingsPage struct {
+	*view
+	Keys      []account.Key
+	Token     string // of a key just made, shown once
+	TokenKind account.Kind
+	Name      string // typed for a key that was refused
+	Problem   string
+	PublicURL string
+	FromName  string
+	FromEmail string
+}
+
+func (d *Dashboard) settings(w http.ResponseWriter, r *http.Request, v *view) error {
+	return d.showSettings(w, r, v, http.StatusOK, settingsPage{})
+}
+
+func (d *Dashboard) showSettings(w http.ResponseWriter, r *http.Request, v *view, status int, page settingsPage) error {
+	v.Title, v.Section, v.Narrow = "Settings", "settings", true
+	page.view, page.PublicURL, page.FromName, page.FromEmail = v, d.PublicURL, d.FromName, d.FromEmail
+	if v.CanAdmin {
+		var err error
+		if page.Keys, err = d.Accounts.Keys(r.Context(), v.Tenant); err != nil {
+			return err
+		}
+	}
+	return d.render(w, r, status, settingsView(page))
+}
+
+// createKey shows the new key in its answer and not after a redirect: the
+// token exists nowhere else and must not stand in a URL.
+func (d *Dashboard) createKey(w http.ResponseWriter, r *http.Request, v *view) error {
+	if err := needs(v.CanAdmin); err != nil {
+		return err
+	}
+	if err := readForm(w, r); err != nil {
+		return err
+	}
+	wanted := account.NewKey{Kind: account.Kind(r.PostFormValue("kind")), Name: strings.TrimSpace(r.PostFormValue("name"))}
+	if wanted.Kind == account.SecretKey {
+		wanted.Scopes = []string{"*"}
+		if r.PostFormValue("access") == "read" {
+			wanted.Scopes = []string{"website:read", "contacts:read", "outreach:read", "conversion:read"}
+		}
+	}
+	token, key, err := d.Accounts.CreateKey(r.Context(), v.Tenant, wanted)
+	if isUsers(err) {
+		return d.showSettings(w, r, v, http.StatusUnprocessableEntity, settingsPage{Problem: problemText(err), Name: wanted.Name})
+	}
+	if err != nil {
+		return err
+	}
+	return d.showSettings(w, r, v, http.StatusCreated, settingsPage{Token: token, TokenKind: key.Kind})
+}
+
+func (d *Dashboard) revokeKey(w http.ResponseWriter, r *http.Request, v *view) error {
+	if err := needs(v.CanAdmin); err != nil {
+		return err
+	}
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	if err := d.Accounts.RevokeKey(r.Context(), v.Tenant, id); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/settings?done=revoked", http.StatusSeeOther)
+	return nil
+}
+
+// snippet is what a site's pages carry.
+func (p settingsPage) snippet() string {
+	key := "YOUR_WRITE_KEY"
+	if p.TokenKind == account.WriteKey {
+		key = p.Token
+	}
+	return `<script async src="` + p.PublicURL + TrackerPath + `" data-write-key="` + key + `"></script>`
+}
