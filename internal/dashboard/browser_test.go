@@ -1,6 +1,8 @@
 package dashboard_test
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -90,6 +92,53 @@ func TestBrowser(t *testing.T) {
 		page.Screenshot(t, "customers-phone")
 		require.Empty(t, page.Problems())
 	})
+	t.Run("campaigns", func(t *testing.T) {
+		page := chromium.Page(t)
+		page.Resize(t, desk)
+		enter(t, b, page)
+		visit(t, b, page, "campaigns", "/campaigns")
+		visit(t, b, page, "campaign", "/campaigns/"+shop.campaign.String())
+		visit(t, b, page, "campaign-unknown", "/campaigns/"+shop.campaign.String()+"?status=unknown")
+		page.Run(t, chromedp.Click(chromedp.CSS(`[popovertarget=pause]`)), chromedp.WaitVisible(chromedp.ID("pause")))
+		page.Screenshot(t, "campaign-pause")
+		visit(t, b, page, "campaign-new", "/campaigns/new")
+		page.Run(t, chromedp.SendKeys(chromedp.ID("segment"), "Signed"), chromedp.WaitVisible(chromedp.CSS("#members .hint")))
+		require.Contains(t, browser.Eval[string](t, page, `document.querySelector("#members").textContent`), "in it now")
+		page.Screenshot(t, "campaign-new")
+		require.Empty(t, page.Problems())
+	})
+	t.Run("segments", func(t *testing.T) {
+		page := chromium.Page(t)
+		page.Resize(t, desk)
+		enter(t, b, page)
+		visit(t, b, page, "segments", "/segments")
+		page.Run(t, chromedp.Navigate(b.server.URL+"/segments/new"), chromedp.WaitVisible(chromedp.CSS("#members-card .person")))
+		page.Screenshot(t, "segment-new")
+		page.Run(t, chromedp.Click(chromedp.CSS("[data-add-row]")))
+		require.Equal(t, 3, browser.Eval[int](t, page, `document.querySelectorAll("#rules [data-row]").length`))
+		page.Run(t, chromedp.Click(chromedp.CSS("#rules [data-row]:last-child [data-remove-row]")), chromedp.Click(chromedp.ID("save")), chromedp.WaitVisible(chromedp.CSS(".notice.good")))
+		require.Empty(t, page.Problems())
+	})
+	t.Run("templates", func(t *testing.T) {
+		page := chromium.Page(t)
+		page.Resize(t, desk)
+		enter(t, b, page)
+		visit(t, b, page, "templates", "/templates")
+		page.Run(t, chromedp.Navigate(b.server.URL+"/templates/"+shop.template.String()))
+		browser.Eval[bool](t, page, `new Promise((done) => document.querySelector("iframe").addEventListener("load", () => setTimeout(() => done(true), 200), { once: true }))`)
+		page.Screenshot(t, "template")
+		require.Empty(t, page.Problems())
+	})
+	t.Run("settings", func(t *testing.T) {
+		page := chromium.Page(t)
+		page.Resize(t, desk)
+		enter(t, b, page)
+		page.Run(t, chromedp.Navigate(b.server.URL+"/settings"), chromedp.SendKeys(chromedp.CSS(`form[action="/settings/keys"] input[name=name]`), "Shop"),
+			chromedp.Click(chromedp.CSS(`form[action="/settings/keys"] button`)), chromedp.WaitVisible(chromedp.ID("token")))
+		page.Screenshot(t, "settings")
+		page.Run(t, chromedp.Click(chromedp.CSS(`[data-copy=snippet]`)))
+		require.Empty(t, page.Problems())
+	})
 	t.Run("phone", func(t *testing.T) {
 		page := chromium.Page(t)
 		page.Resize(t, browser.Size{Width: 360, Height: 780, Mobile: true})
@@ -97,6 +146,47 @@ func TestBrowser(t *testing.T) {
 		drawn(t, page)
 		noSideways(t, page)
 		page.Screenshot(t, "overview-phone")
+		for name, path := range map[string]string{
+			"campaigns-phone": "/campaigns", "campaign-phone": "/campaigns/" + shop.campaign.String(), "campaign-new-phone": "/campaigns/new",
+			"segments-phone": "/segments", "segment-new-phone": "/segments/new", "templates-phone": "/templates",
+			"template-phone": "/templates/" + shop.template.String(), "settings-phone": "/settings",
+		} {
+			visit(t, b, page, name, path)
+			noSideways(t, page)
+		}
 		require.Empty(t, page.Problems())
 	})
+}
+
+func visit(t *testing.T, b *bundle, page *browser.Page, name, path string) {
+	t.Helper()
+	page.Run(t, chromedp.Navigate(b.server.URL+path))
+	page.Screenshot(t, name)
+}
+
+func TestBrowserWithLongTextsAndNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	chromium := browser.New(t)
+	page := chromium.Page(t)
+	page.Resize(t, desk)
+	enter(t, b, page)
+	visit(t, b, page, "empty-overview", "/")
+	visit(t, b, page, "empty-campaigns", "/campaigns")
+
+	long := strings.Repeat("Jean-Baptiste", 12)
+	contact := b.addContact(t, b.tenant, strings.Repeat("a", 60)+"@"+strings.Repeat("subdomain.", 12)+"example.org", long, long, `{"`+strings.Repeat("key", 30)+`":"`+strings.Repeat("value", 60)+`"}`)
+	for _, size := range []browser.Size{desk, {Width: 360, Height: 780, Mobile: true}} {
+		page.Resize(t, size)
+		for name, path := range map[string]string{"long-customers": "/customers", "long-customer": "/customers/" + contact.String(), "missing": "/customers/" + id().String()} {
+			page.Run(t, chromedp.Navigate(b.server.URL+path))
+			noSideways(t, page)
+			page.Screenshot(t, name+"-"+strconv.Itoa(size.Width))
+		}
+		visit(t, b, page, "empty-overview-"+strconv.Itoa(size.Width), "/")
+		noSideways(t, page)
+	}
+	for _, problem := range page.Problems() {
+		require.Contains(t, problem, "404") // of the missing customer
+	}
 }

@@ -2,6 +2,7 @@ package dashboard_test
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -46,11 +47,11 @@ func setup(t *testing.T) *bundle {
 	b.users = account.New(dbtest.Pool(t, url, "engarde_core_app"), b.clock)
 	queue, err := jobs.New(db, jobs.Config{})
 	require.NoError(t, err)
-	router := httpkit.NewRouter(httpkit.RouterConfig{Title: "Test", Version: "0", Authenticator: b.users})
+	router := httpkit.NewRouter(httpkit.RouterConfig{Title: "Test", Version: "0", Authenticator: b.users, Logger: slog.New(slog.DiscardHandler)})
 	pages := dashboard.New(dashboard.Config{
 		DB: db, Clock: b.clock, Accounts: b.users, Segments: segment.New(db, b.clock),
-		Campaigns: outreach.New(db, queue, b.clock, outreach.Config{}),
-		PublicURL: "https://madansara.example.org", FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example",
+		Campaigns: outreach.New(db, queue, b.clock, outreach.Config{FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example"}),
+		PublicURL: "https://madansara.example.org", TrackerPath: "/tracker.js", FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example",
 	})
 	pages.Mount(router.Mux())
 	b.server = httptest.NewServer(router.Handler())
@@ -111,4 +112,15 @@ func (b *bundle) logIn(t *testing.T) *bundle {
 	answer := b.post(t, "/login", url.Values{"email": {b.email}, "password": {password}})
 	require.Equal(t, http.StatusSeeOther, answer.status, answer.body)
 	return b
+}
+
+// shows fails when the page lacks text, without printing the page.
+func (r reply) shows(t *testing.T, text string, about ...string) {
+	t.Helper()
+	require.True(t, strings.Contains(r.body, text), "%v lacks %q", about, text)
+}
+
+func (r reply) hides(t *testing.T, text string, about ...string) {
+	t.Helper()
+	require.False(t, strings.Contains(r.body, text), "%v has %q", about, text)
 }

@@ -20,9 +20,6 @@ import (
 	"github.com/engardehq/madansara/web/static"
 )
 
-// TrackerPath is where the service serves the tracker's script.
-const TrackerPath = "/ms.js"
-
 // pageSize is how many rows a list shows at once.
 const pageSize = 25
 
@@ -34,9 +31,9 @@ type Config struct {
 	Accounts  Accounts
 	Campaigns Campaigns
 	Segments  Segments
-	// PublicURL is where browsers reach the service, without a final slash; the
-	// tracker's snippet names it.
-	PublicURL string
+	// PublicURL is where browsers reach the service, without a final slash;
+	// TrackerPath is where sites load the tracker from it.
+	PublicURL, TrackerPath string
 	// FromName and FromEmail are who mail comes from.
 	FromName, FromEmail string
 	// SecureCookies keeps the log-in cookie to https.

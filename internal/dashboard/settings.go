@@ -9,14 +9,14 @@ import (
 
 type settingsPage struct {
 	*view
-	Keys      []account.Key
-	Token     string // of a key just made, shown once
-	TokenKind account.Kind
-	Name      string // typed for a key that was refused
-	Problem   string
-	PublicURL string
-	FromName  string
-	FromEmail string
+	Keys       []account.Key
+	Token      string // of a key just made, shown once
+	TokenKind  account.Kind
+	Name       string // typed for a key that was refused
+	Problem    string
+	TrackerURL string
+	FromName   string
+	FromEmail  string
 }
 
 func (d *Dashboard) settings(w http.ResponseWriter, r *http.Request, v *view) error {
@@ -25,7 +25,7 @@ func (d *Dashboard) settings(w http.ResponseWriter, r *http.Request, v *view) er
 
 func (d *Dashboard) showSettings(w http.ResponseWriter, r *http.Request, v *view, status int, page settingsPage) error {
 	v.Title, v.Section, v.Narrow = "Settings", "settings", true
-	page.view, page.PublicURL, page.FromName, page.FromEmail = v, d.PublicURL, d.FromName, d.FromEmail
+	page.view, page.TrackerURL, page.FromName, page.FromEmail = v, d.PublicURL+d.TrackerPath, d.FromName, d.FromEmail
 	if v.CanAdmin {
 		var err error
 		if page.Keys, err = d.Accounts.Keys(r.Context(), v.Tenant); err != nil {
@@ -82,5 +82,5 @@ func (p settingsPage) snippet() string {
 	if p.TokenKind == account.WriteKey {
 		key = p.Token
 	}
-	return `<script async src="` + p.PublicURL + TrackerPath + `" data-write-key="` + key + `"></script>`
+	return `<script async src="` + p.TrackerURL + `" data-write-key="` + key + `"></script>`
 }
