@@ -21,6 +21,7 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/channel"
 	"github.com/engardehq/madansara/internal/madansara/outreach/channel/email"
+	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 	"github.com/engardehq/madansara/internal/madansara/outreach/tracking"
 	"github.com/engardehq/madansara/internal/madansara/website"
 	"github.com/engardehq/madansara/internal/migrate"
@@ -75,6 +76,7 @@ func (a *App) build() error {
 	website.New(a.db).Register(api)
 	segments := segment.New(a.db, clock)
 	segments.Register(api)
+	template.New(a.db, clock).Register(api)
 	campaigns := outreach.New(a.db, a.queue, clock, mailing)
 	campaigns.Register(api)
 	conversions := conversion.New(a.db, a.queue, people{clock}, models, clock)

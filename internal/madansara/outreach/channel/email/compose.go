@@ -143,7 +143,7 @@ func encode(cfg Config, m channel.Message, from, to *mail.Address, now time.Time
 	}
 	if m.Campaign != uuid.Nil {
 		// Gmail's postmaster tools report complaints by these parts.
-		msg.SetGenHeader("Feedback-ID", m.Campaign.String()+":"+m.Tenant.String()+":email:madansara")
+		msg.SetGenHeaderPreformatted("Feedback-ID", m.Campaign.String()+":"+m.Tenant.String()+":email:madansara")
 	}
 	text := m.Text
 	if strings.TrimSpace(text) == "" {
