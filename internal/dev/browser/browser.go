@@ -69,6 +69,8 @@ func New(t *testing.T) *Browser {
 		chromedp.Flag("disable-background-timer-throttling", true),
 		chromedp.Flag("disable-backgrounding-occluded-windows", true),
 		chromedp.Flag("disable-renderer-backgrounding", true),
+		// A page that scrolls smoothly moves away under the click.
+		chromedp.Flag("force-prefers-reduced-motion", true),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"),
 		chromedp.WindowSize(Desktop.Width, Desktop.Height),
 		chromedp.WSURLReadTimeout(time.Minute), // two busy cores start it slowly

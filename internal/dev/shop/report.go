@@ -61,7 +61,7 @@ func startReporter(config Config, ingest string) *reporter {
 			client.Timeout = callDeadline
 		}
 	}
-	ctx, abort := context.WithCancel(context.Background()) //nolint:gosec // close calls it
+	ctx, abort := context.WithCancel(context.Background())
 	r := &reporter{
 		client: client, url: ingest + "/v1/track", key: config.WriteKey, clock: config.Clock, logger: config.Logger,
 		stop: make(chan struct{}), abort: abort, ended: make(chan struct{}), wake: make(chan struct{}, 1),
