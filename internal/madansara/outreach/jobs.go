@@ -11,8 +11,8 @@ import (
 	"github.com/engardehq/madansara/internal/jobs"
 )
 
-// Queue is where the jobs of this package run. A sender keeps its place until
-// its campaign ends, so the queue's MaxWorkers bounds how many senders a process has.
+// Queue is where the jobs of this package run. Its MaxWorkers bounds how many
+// messages a process has in the air at once, over all campaigns and tenants.
 const Queue = "outreach"
 
 // neverDiscarded is more attempts than a job lives to see: a sender is given up
@@ -46,8 +46,13 @@ type sendArgs struct {
 
 func (sendArgs) Kind() string { return "outreach_send" }
 
-func (sendArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: Queue, MaxAttempts: neverDiscarded, UniqueOpts: jobs.Once(), Priority: 2}
+// InsertOpts lets single sends, for which somebody waits, pass campaigns.
+func (a sendArgs) InsertOpts() river.InsertOpts {
+	priority := 2
+	if a.Campaign == uuid.Nil {
+		priority = 1
+	}
+	return river.InsertOpts{Queue: Queue, MaxAttempts: neverDiscarded, UniqueOpts: jobs.Once(), Priority: priority}
 }
 
 // enqueueSenders makes sure that the campaign's senders run. The caller holds
