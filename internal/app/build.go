@@ -61,7 +61,7 @@ func (a *App) build() error {
 		Workers: workers,
 		Queues: map[string]river.QueueConfig{
 			river.QueueDefault: {MaxWorkers: 4},
-			outreach.Queue:     {MaxWorkers: 4},
+			outreach.Queue:     {MaxWorkers: 8},
 		},
 		Logger: logger,
 	})
