@@ -76,7 +76,8 @@ func Run(ctx context.Context, opts Options) (_ Result, err error) {
 		return Result{}, fmt.Errorf("bench: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the server's own user must reach the cluster inside
+	// The server's own user must reach the cluster inside.
+	if err := os.Chmod(dir, 0o755); err != nil {
 		return Result{}, fmt.Errorf("bench: %w", err)
 	}
 	server, err := postgres.Start(ctx, postgres.Options{Dir: filepath.Join(dir, "cluster"), Settings: []string{"fsync=on", "synchronous_commit=on"}})
