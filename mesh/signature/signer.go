@@ -49,6 +49,16 @@ func NewSigner(config SignerConfig) (*Signer, error) {
 	return &Signer{config}, nil
 }
 
+// Prepare makes a request that has a body ready to be signed and sent more than
+// once: it sets Content-Digest, and buffers a body without GetBody, up to
+// MaxBody. It sets headers of r, so r must be the caller's own.
+func (s *Signer) Prepare(r *http.Request) error {
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	return ensureDigest(r, s.config.MaxBody)
+}
+
 // Sign signs r for the target service. It sets headers of r, so r must be the
 // caller's own; each time it is sent, a request needs a new signature, because
 // its nonce is good once.
@@ -56,10 +66,7 @@ func (s *Signer) Sign(r *http.Request, target string) error {
 	if r.URL.Opaque != "" {
 		return errors.New("sign: a request with an opaque URL has no path to sign")
 	}
-	if r.Header == nil {
-		r.Header = http.Header{}
-	}
-	if err := ensureDigest(r, s.config.MaxBody); err != nil {
+	if err := s.Prepare(r); err != nil {
 		return err
 	}
 	r.Header[HeaderSource] = []string{s.config.Service}

@@ -1,0 +1,243 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// SEO is what Onside answers.
+type SEO interface {
+	// Analyze fetches a page and analyses it.
+	Analyze(ctx context.Context, request SEORequest) (*SEOAnalysis, error)
+}
+
+// AdIntelligence is what Sankore answers.
+type AdIntelligence interface {
+	// Campaign tells how an advertising campaign of a tenant fares.
+	Campaign(ctx context.Context, tenant, campaignID string) (*CampaignIntelligence, error)
+}
+
+// ConversionInsights is what Madan Sara answers.
+type ConversionInsights interface {
+	// Customer tells what is known about a customer of a tenant.
+	Customer(ctx context.Context, tenant, customerID string) (*CustomerInsights, error)
+}
+
+// Sync is what Core receives.
+type Sync interface {
+	// Push gives Core one fact. Core keeps a fact with an id once, however
+	// often it is pushed, so that a push may be repeated until it succeeds.
+	Push(ctx context.Context, fact SyncFact) (*SyncReceipt, error)
+}
+
+// SEORequest asks for the analysis of a page.
+type SEORequest struct {
+	URL        string `json:"url"`
+	TenantUUID string `json:"tenant_uuid"`
+}
+
+// SEOAnalysis is what Onside found on a page.
+type SEOAnalysis struct {
+	ID               string            `json:"id,omitempty"`
+	URL              string            `json:"url"`       // as asked for
+	FinalURL         string            `json:"final_url"` // after redirects
+	Status           int               `json:"status"`    // HTTP status of the page
+	FetchedAt        time.Time         `json:"fetched_at"`
+	Title            string            `json:"title"`
+	Description      string            `json:"description"`
+	Canonical        string            `json:"canonical,omitempty"`
+	Language         string            `json:"language,omitempty"` // BCP 47
+	Headings         []SEOHeading      `json:"headings"`
+	WordCount        int               `json:"word_count"`
+	PrimaryKeywords  []SEOKeyword      `json:"primary_keywords"` // the heaviest first
+	InternalLinks    int               `json:"internal_links"`
+	ExternalLinks    int               `json:"external_links"`
+	ImagesWithoutAlt int               `json:"images_without_alt"`
+	OpenGraph        map[string]string `json:"open_graph,omitempty"`
+	Hreflang         map[string]string `json:"hreflang,omitempty"` // URL by language
+	JSONLD           []json.RawMessage `json:"json_ld,omitempty"`
+	Audit            SEOAudit          `json:"audit"`
+}
+
+// SEOHeading is a heading of a page.
+type SEOHeading struct {
+	Level int    `json:"level"` // 1 to 6
+	Text  string `json:"text"`
+}
+
+// SEOKeyword is a word or phrase that a page is about.
+type SEOKeyword struct {
+	Term   string  `json:"term"`
+	Count  int     `json:"count"`
+	Weight float64 `json:"weight"` // in [0,1], the page's heaviest is 1
+}
+
+// SEOAudit is a page's technical audit.
+type SEOAudit struct {
+	Score  int        `json:"score"` // 0 to 100
+	Checks []SEOCheck `json:"checks"`
+}
+
+// SEOCheck is one check of an audit.
+type SEOCheck struct {
+	ID       string `json:"id"`
+	Severity string `json:"severity"` // info, warning, error
+	Passed   bool   `json:"passed"`
+	Evidence string `json:"evidence,omitempty"`
+	Advice   string `json:"advice,omitempty"`
+}
+
+// Money is an amount in a currency's minor units, for instance cents.
+type Money struct {
+	Amount   int64  `json:"amount"`
+	Currency string `json:"currency"` // ISO 4217
+}
+
+// Estimate is a value with its 95 % credible interval.
+type Estimate struct {
+	Value float64 `json:"value"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+}
+
+// CampaignIntelligence is how an advertising campaign fares.
+type CampaignIntelligence struct {
+	CampaignID  string       `json:"campaign_id"`
+	Name        string       `json:"name"`
+	Platform    string       `json:"platform"` // google_ads, meta_ads, ...
+	From        time.Time    `json:"from"`
+	To          time.Time    `json:"to"`
+	Spend       Money        `json:"spend"`
+	Impressions int64        `json:"impressions"`
+	Clicks      int64        `json:"clicks"`
+	Conversions int64        `json:"conversions"`
+	Revenue     Money        `json:"revenue"`
+	CTR         Estimate     `json:"ctr"`           // clicks for each impression
+	CPC         Estimate     `json:"cpc"`           // minor units for each click
+	CPA         *Estimate    `json:"cpa,omitempty"` // minor units for each conversion; absent with none
+	ROAS        *Estimate    `json:"roas,omitempty"`
+	Trend       float64      `json:"trend"`  // relative change of conversions a day
+	Pacing      *float64     `json:"pacing"` // spend over what the budget plans by now; absent without a budget
+	Anomalies   []AdAnomaly  `json:"anomalies"`
+	Saturation  *float64     `json:"saturation,omitempty"` // in [0,1]; absent when the data does not say
+	Keywords    []SEOKeyword `json:"keywords,omitempty"`
+}
+
+// AdAnomaly is a day on which a campaign was unlike itself.
+type AdAnomaly struct {
+	Day      string  `json:"day"` // 2006-01-02
+	Metric   string  `json:"metric"`
+	Value    float64 `json:"value"`
+	Expected float64 `json:"expected"`
+	Score    float64 `json:"score"` // deviations from what was expected
+}
+
+// CustomerInsights is what Madan Sara knows about a customer.
+type CustomerInsights struct {
+	CustomerID       string     `json:"customer_id"`
+	FirstSeenAt      *time.Time `json:"first_seen_at,omitempty"`
+	LastSeenAt       *time.Time `json:"last_seen_at,omitempty"`
+	Conversions      int        `json:"conversions"`
+	Value            []Money    `json:"value"` // one for each currency
+	Journey          []Touch    `json:"journey"`
+	LastTouches      []Touch    `json:"last_touches"`
+	PreferredChannel string     `json:"preferred_channel,omitempty"`
+	Propensity       *float64   `json:"propensity,omitempty"` // to convert within 30 days, in [0,1]; absent when unknown
+}
+
+// Touch is one contact of a customer with the company.
+type Touch struct {
+	At         time.Time `json:"at"`
+	Channel    string    `json:"channel"`
+	Kind       string    `json:"kind"` // visit, click, message, ...
+	CampaignID string    `json:"campaign_id,omitempty"`
+}
+
+// SyncFact is one fact for Core.
+type SyncFact struct {
+	ID         string          `json:"-"` // UUID; travels as the idempotency key
+	DataType   string          `json:"-"` // for instance conversion; part of the path
+	TenantUUID string          `json:"tenant_uuid"`
+	Source     string          `json:"source"` // the service it comes from
+	Data       json.RawMessage `json:"data"`
+	Timestamp  time.Time       `json:"timestamp"` // when it became true
+}
+
+// SyncReceipt is Core's acknowledgement: the fact is stored.
+type SyncReceipt struct {
+	ID        string `json:"id"`
+	Duplicate bool   `json:"duplicate"` // whether Core had it already
+}
+
+// SEO returns Onside's calls.
+func (m *Mesh) SEO() SEO { return seo{m.Peer(Onside)} }
+
+// AdIntelligence returns Sankore's calls.
+func (m *Mesh) AdIntelligence() AdIntelligence { return ads{m.Peer(Sankore)} }
+
+// ConversionInsights returns Madan Sara's calls.
+func (m *Mesh) ConversionInsights() ConversionInsights { return insights{m.Peer(MadanSara)} }
+
+// Sync returns Core's calls.
+func (m *Mesh) Sync() Sync { return receiver{m.Peer(Core)} }
+
+// Health returns the calls to all services' health.
+func (m *Mesh) Health() Health { return m }
+
+type seo struct{ peer *Peer }
+
+func (s seo) Analyze(ctx context.Context, request SEORequest) (*SEOAnalysis, error) {
+	analysis := &SEOAnalysis{}
+	err := s.peer.Call(ctx, Call{
+		Name: "seo.analyze", Method: http.MethodPost, Path: "/api/v1/seo/analyze", Tenant: request.TenantUUID, In: request,
+		IdempotencyKey: uuid.NewString(), // so that an attempt that breaks can be repeated
+	}, analysis)
+	if err != nil {
+		return nil, err
+	}
+	return analysis, nil
+}
+
+type ads struct{ peer *Peer }
+
+func (a ads) Campaign(ctx context.Context, tenant, campaignID string) (*CampaignIntelligence, error) {
+	intelligence := &CampaignIntelligence{}
+	err := a.peer.Call(ctx, Call{
+		Name: "ads.intelligence", Path: "/api/v1/campaigns" + Path(campaignID) + "/intelligence", Tenant: tenant,
+	}, intelligence)
+	if err != nil {
+		return nil, err
+	}
+	return intelligence, nil
+}
+
+type insights struct{ peer *Peer }
+
+func (i insights) Customer(ctx context.Context, tenant, customerID string) (*CustomerInsights, error) {
+	known := &CustomerInsights{}
+	err := i.peer.Call(ctx, Call{
+		Name: "conversion.insights", Path: "/api/v1/conversion/customers" + Path(customerID) + "/insights", Tenant: tenant,
+	}, known)
+	if err != nil {
+		return nil, err
+	}
+	return known, nil
+}
+
+type receiver struct{ peer *Peer }
+
+func (r receiver) Push(ctx context.Context, fact SyncFact) (*SyncReceipt, error) {
+	receipt := &SyncReceipt{}
+	err := r.peer.Call(ctx, Call{
+		Name: "sync.push", Method: http.MethodPost, Path: "/api/v1/sync" + Path(fact.DataType),
+		Tenant: fact.TenantUUID, IdempotencyKey: fact.ID, In: fact,
+	}, receipt)
+	if err != nil {
+		return nil, err
+	}
+	return receipt, nil
+}
