@@ -95,7 +95,7 @@ func (db *DB) Tenant(ctx context.Context, tenant uuid.UUID, fn func(ctx context.
 
 // TenantRead is Tenant for a read-only transaction that sees one snapshot.
 func (db *DB) TenantRead(ctx context.Context, tenant uuid.UUID, fn func(ctx context.Context, tx Tx) error) error {
-	return db.tenant(ctx, tenant, "begin isolation level repeatable read read only", fn)
+	return db.tenant(ctx, tenant, "begin read only isolation level repeatable read", fn)
 }
 
 func (db *DB) tenant(ctx context.Context, tenant uuid.UUID, begin string, fn func(ctx context.Context, tx Tx) error) error {

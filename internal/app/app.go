@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -135,8 +136,8 @@ func (a *App) Serve(ctx context.Context, listener net.Listener) error {
 // Close flushes and ends every part.
 func (a *App) Close(ctx context.Context) error {
 	var errs []error
-	for i := len(a.closers) - 1; i >= 0; i-- {
-		errs = append(errs, a.closers[i](ctx))
+	for _, end := range slices.Backward(a.closers) {
+		errs = append(errs, end(ctx))
 	}
 	a.closers = nil
 	if err := errors.Join(errs...); err != nil {

@@ -58,13 +58,16 @@ func get(t *testing.T, service *app.App, path string, header ...string) (status 
 }
 
 type health struct {
-	Status, Service, Version string
+	Status     string               `json:"status"`
+	Service    string               `json:"service"`
+	Version    string               `json:"version"`
+	Components map[string]component `json:"components"`
+}
 
-	Components map[string]struct {
-		Status     string
-		Configured bool
-		PoolStats  map[string]float64 `json:"pool_stats"`
-	}
+type component struct {
+	Status     string             `json:"status"`
+	Configured bool               `json:"configured"`
+	PoolStats  map[string]float64 `json:"pool_stats"`
 }
 
 func readHealth(t *testing.T, body []byte) health {
@@ -152,7 +155,7 @@ func TestNoOperationFails(t *testing.T) {
 	require.NoError(t, err)
 	_, body := get(t, service, "/openapi.json")
 	var document struct {
-		Paths map[string]map[string]json.RawMessage
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
 	}
 	require.NoError(t, json.Unmarshal(body, &document))
 	require.NotEmpty(t, document.Paths)

@@ -52,7 +52,7 @@ func TestTheWiringCarriesAnEventToAConversion(t *testing.T) {
 		Conversions []struct {
 			ContactUUID *string `json:"contact_uuid"`
 			VisitorUUID *string `json:"visitor_uuid"`
-		}
+		} `json:"conversions"`
 	}
 	require.NoError(t, json.Unmarshal(body, &list), string(body))
 	require.Len(t, list.Conversions, 1, "one order is one conversion: %s", body)

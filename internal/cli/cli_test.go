@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -215,7 +214,7 @@ func TestUp(t *testing.T) {
 	}
 	require.Equal(t, http.StatusOK, status(t, http.DefaultClient, first.said["Dashboard"]+"health/ready"))
 	logIn(t, first)
-	require.Regexp(t, regexp.MustCompile(`^mssk_[0-9A-Za-z]{65}$`), first.said["API key"])
+	require.Regexp(t, `^mssk_[0-9A-Za-z]{65}$`, first.said["API key"])
 	for _, name := range []string{"demo.json", "secret-key"} {
 		info, err := os.Stat(filepath.Join(data, name))
 		require.NoError(t, err)

@@ -118,7 +118,7 @@ func (s surroundings) run(ctx context.Context, p process) (err error) {
 	clock := clockwork.NewRealClock()
 	group, groupCtx := errgroup.WithContext(ctx)
 	if s.ports.mailbox != nil {
-		box, err := mailbox.New(mailbox.Config{Clock: clock})
+		box, err := mailbox.New(mailbox.Config{Clock: clock}) //nolint:contextcheck // it lives until it is closed
 		if err != nil {
 			return err
 		}
@@ -142,7 +142,7 @@ func (s surroundings) run(ctx context.Context, p process) (err error) {
 		return err
 	}
 	local := fmt.Sprintf("http://localhost:%d", s.cfg.Port)
-	store, err := shop.New(shop.Config{
+	store, err := shop.New(shop.Config{ //nolint:contextcheck // it lives until it is closed
 		TrackerURL: local + app.TrackerPath, IngestURL: local, WriteKey: made.WriteKey, Clock: clock, Logger: s.telemetry.Logger,
 	})
 	if err != nil {
@@ -252,7 +252,7 @@ func makeDemo(ctx context.Context, cfg config.Config, accounts *account.Service)
 	if made.WriteKey, _, err = accounts.CreateKey(ctx, made.Tenant, account.NewKey{Kind: account.WriteKey, Name: "Demo shop"}); err != nil {
 		return demo{}, err
 	}
-	content, err = json.MarshalIndent(made, "", "  ")
+	content, err = json.MarshalIndent(made, "", "  ") //nolint:gosec // kept readable by us only, so that the next run can tell it again
 	if err != nil {
 		return demo{}, fmt.Errorf("write %s: %w", path, err)
 	}

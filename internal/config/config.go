@@ -11,6 +11,7 @@ import (
 	"net/mail"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -236,13 +237,12 @@ type checker struct {
 	problems []error
 }
 
-// bad records what is wrong with a variable, and an example that works.
-func (c *checker) bad(name, format string, args ...any) {
+// badf records what is wrong with a variable, and an example that works.
+func (c *checker) badf(name, format string, args ...any) {
 	example := ""
-	t := reflect.TypeFor[Config]()
 	var value string
-	for i := range t.NumField() {
-		if field := t.Field(i); field.Tag.Get("env") == name {
+	for field := range reflect.TypeFor[Config]().Fields() {
+		if field.Tag.Get("env") == name {
 			example = field.Tag.Get("example")
 			if text, set := c.set[name]; set {
 				value = "=" + strconv.Quote(text)
@@ -256,17 +256,14 @@ func (c *checker) bad(name, format string, args ...any) {
 }
 
 func (c *checker) oneOf(name, value string, allowed ...string) {
-	for _, a := range allowed {
-		if value == a {
-			return
-		}
+	if !slices.Contains(allowed, value) {
+		c.badf(name, "is none of %s", strings.Join(allowed, ", "))
 	}
-	c.bad(name, "is none of %s", strings.Join(allowed, ", "))
 }
 
 func (c *checker) between(name string, value, lowest, highest int) {
 	if value < lowest || value > highest {
-		c.bad(name, "is not between %d and %d", lowest, highest)
+		c.badf(name, "is not between %d and %d", lowest, highest)
 	}
 }
 
@@ -276,36 +273,36 @@ func (c *checker) application(cfg Config) {
 	c.between("PORT", cfg.Port, 1, 65535)
 	c.between("TRUSTED_PROXY_HOPS", cfg.TrustedProxyHops, 0, 10)
 	if !(cfg.APIRateLimit >= 0 && cfg.APIRateLimit <= 1e9) {
-		c.bad("API_RATE_LIMIT", "is no rate of 0 or more")
+		c.badf("API_RATE_LIMIT", "is no rate of 0 or more")
 	}
 	if !(cfg.IngestRateLimit >= 0 && cfg.IngestRateLimit <= 1e9) {
-		c.bad("INGEST_RATE_LIMIT", "is no rate of 0 or more")
+		c.badf("INGEST_RATE_LIMIT", "is no rate of 0 or more")
 	}
 	for _, origin := range cfg.CORSOrigins {
 		if !isOrigin(origin) {
-			c.bad("CORS_ORIGINS", "holds %q, which is no origin (scheme://host[:port]; * is not accepted: the tracker's endpoints take any origin by themselves)", origin)
+			c.badf("CORS_ORIGINS", "holds %q, which is no origin (scheme://host[:port]; * is not accepted: the tracker's endpoints take any origin by themselves)", origin)
 		}
 	}
 	deployed := cfg.Environment == Staging || cfg.Environment == Production
 	switch {
 	case cfg.PublicBaseURL == "" && deployed:
-		c.bad("PUBLIC_BASE_URL", "is needed outside development: links in mails begin with it")
+		c.badf("PUBLIC_BASE_URL", "is needed outside development: links in mails begin with it")
 	case cfg.PublicBaseURL != "" && !isOrigin(cfg.PublicBaseURL):
-		c.bad("PUBLIC_BASE_URL", "is not of the form scheme://host[:port]")
+		c.badf("PUBLIC_BASE_URL", "is not of the form scheme://host[:port]")
 	case cfg.IsProduction() && !strings.HasPrefix(cfg.PublicBaseURL, "https://"):
-		c.bad("PUBLIC_BASE_URL", "must be https in production")
+		c.badf("PUBLIC_BASE_URL", "must be https in production")
 	}
 	switch {
 	case cfg.SecretKey == "" && deployed:
-		c.bad("SECRET_KEY", "is needed outside development: it signs the links in mails")
+		c.badf("SECRET_KEY", "is needed outside development: it signs the links in mails")
 	case cfg.SecretKey != "" && len(cfg.SecretKey) < 32:
-		c.bad("SECRET_KEY", "has %d characters; at least 32 are needed", len(cfg.SecretKey))
+		c.badf("SECRET_KEY", "has %d characters; at least 32 are needed", len(cfg.SecretKey))
 	}
 	switch {
 	case cfg.ServiceMeshSecret == "" && cfg.IsProduction():
-		c.bad("SERVICE_MESH_SECRET", "is needed in production")
+		c.badf("SERVICE_MESH_SECRET", "is needed in production")
 	case cfg.ServiceMeshSecret != "" && cfg.IsProduction() && len(cfg.ServiceMeshSecret) < 32:
-		c.bad("SERVICE_MESH_SECRET", "has %d characters; at least 32 are needed in production", len(cfg.ServiceMeshSecret))
+		c.badf("SERVICE_MESH_SECRET", "has %d characters; at least 32 are needed in production", len(cfg.ServiceMeshSecret))
 	}
 }
 
@@ -319,10 +316,10 @@ func (c *checker) database(cfg Config) {
 	c.between("DB_POOL_SIZE", cfg.DBPoolSize, 1, 1000)
 	c.between("DB_MAX_OVERFLOW", cfg.DBMaxOverflow, 0, 1000)
 	if cfg.DBPoolTimeout <= 0 {
-		c.bad("DB_POOL_TIMEOUT", "must be more than 0 seconds")
+		c.badf("DB_POOL_TIMEOUT", "must be more than 0 seconds")
 	}
 	if cfg.DBPoolRecycle <= 0 {
-		c.bad("DB_POOL_RECYCLE", "must be more than 0 seconds")
+		c.badf("DB_POOL_RECYCLE", "must be more than 0 seconds")
 	}
 	name := "ENGARDE_DATABASE_URL"
 	if cfg.DatabaseURL == "" && cfg.DatabasePublicURL != "" {
@@ -331,22 +328,22 @@ func (c *checker) database(cfg Config) {
 	text := cfg.Database()
 	if text == "" {
 		if cfg.IsProduction() {
-			c.bad(name, "is needed in production: the embedded PostgreSQL is for development")
+			c.badf(name, "is needed in production: the embedded PostgreSQL is for development")
 		}
 		return
 	}
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.Host == "" {
-		c.bad(name, "is no PostgreSQL URL")
+		c.badf(name, "is no PostgreSQL URL")
 		return
 	}
 	parsed, err := pgx.ParseConfig(text)
 	if err != nil {
-		c.bad(name, "cannot be used (%s)", reason(err))
+		c.badf(name, "cannot be used (%s)", reason(err))
 		return
 	}
 	if cfg.IsProduction() && !alwaysTLS(parsed) {
-		c.bad(name, "allows a connection without TLS, which production does not; add sslmode=require (or verify-full)")
+		c.badf(name, "allows a connection without TLS, which production does not; add sslmode=require (or verify-full)")
 	}
 }
 
@@ -380,35 +377,35 @@ func (c *checker) mail(cfg Config) {
 	if cfg.SMTPHost == "" {
 		for _, name := range []string{"SMTP_PORT", "SMTP_USERNAME", "SMTP_PASSWORD", "SMTP_TLS", "SMTP_FROM"} {
 			if _, set := c.set[name]; set {
-				c.bad("SMTP_HOST", "is not set although %s is", name)
+				c.badf("SMTP_HOST", "is not set although %s is", name)
 				break
 			}
 		}
 		return
 	}
 	if strings.ContainsAny(cfg.SMTPHost, ":/ ") && net.ParseIP(cfg.SMTPHost) == nil {
-		c.bad("SMTP_HOST", "is no host name; the port goes into SMTP_PORT")
+		c.badf("SMTP_HOST", "is no host name; the port goes into SMTP_PORT")
 	}
 	if _, err := mail.ParseAddress(cfg.SMTPFrom); err != nil {
-		c.bad("SMTP_FROM", "must be the address mails come from when SMTP_HOST is set")
+		c.badf("SMTP_FROM", "must be the address mails come from when SMTP_HOST is set")
 	}
 	if (cfg.SMTPUsername == "") != (cfg.SMTPPassword == "") {
 		name, other := "SMTP_PASSWORD", "SMTP_USERNAME"
 		if cfg.SMTPUsername == "" {
 			name, other = other, name
 		}
-		c.bad(name, "is not set although %s is", other)
+		c.badf(name, "is not set although %s is", other)
 	}
 	if cfg.SMTPTLS == "none" && cfg.SMTPUsername != "" {
-		c.bad("SMTP_TLS", "would send SMTP_PASSWORD in the clear; use starttls or tls")
+		c.badf("SMTP_TLS", "would send SMTP_PASSWORD in the clear; use starttls or tls")
 	}
 }
 
 func (c *checker) observation(cfg Config) {
 	if u, err := url.Parse(string(cfg.SentryDSN)); cfg.SentryDSN != "" && (err != nil || u.User == nil || u.Host == "") {
-		c.bad("SENTRY_DSN", "is no DSN")
+		c.badf("SENTRY_DSN", "is no DSN")
 	}
 	if u, err := url.Parse(cfg.OTLPEndpoint); cfg.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		c.bad("OTEL_EXPORTER_OTLP_ENDPOINT", "is no http(s) URL")
+		c.badf("OTEL_EXPORTER_OTLP_ENDPOINT", "is no http(s) URL")
 	}
 }

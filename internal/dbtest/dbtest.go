@@ -55,7 +55,7 @@ func StartServer(ctx context.Context) (Server, error) {
 	if err != nil {
 		return Server{}, fmt.Errorf("dbtest: %w", err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the server's own user must reach the cluster inside
+	if err := os.Chmod(dir, 0o755); err != nil { // the server's own user must reach the cluster inside
 		return Server{}, fmt.Errorf("dbtest: %w", err)
 	}
 	pg, err := postgres.Start(ctx, postgres.Options{Dir: filepath.Join(dir, "cluster"), Settings: Fast})

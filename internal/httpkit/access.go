@@ -47,7 +47,7 @@ func logAccess(logger *slog.Logger, observe Observer, next http.Handler) http.Ha
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
 		out := &answer{ResponseWriter: w}
-		defer func() {
+		defer func() { //nolint:contextcheck // the request carries its context
 			failure := recover()
 			aborted := isAbort(failure)
 			if failure != nil && !aborted {

@@ -23,7 +23,7 @@ type Authenticator interface {
 // NewSessionCookie returns the cookie that carries a log-in session. maxAge is
 // in seconds; a negative one takes the cookie away.
 func NewSessionCookie(token string, maxAge int, secure bool) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure everywhere but on plain http, where the browser would drop it
 		Name: SessionCookie, Value: token, Path: "/", MaxAge: maxAge,
 		HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
 	}
@@ -64,7 +64,7 @@ func principalOf(who Authenticator, r *http.Request) (*Principal, error) {
 	}
 	cookie, err := r.Cookie(SessionCookie)
 	if err != nil || cookie.Value == "" {
-		return nil, nil //nolint:nilnil // anonymous
+		return nil, nil //nolint:nilnil,nilerr // no cookie: anonymous
 	}
 	principal, err := who.Session(r.Context(), cookie.Value)
 	if fault.CodeOf(err) == fault.Unauthenticated {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -18,7 +19,7 @@ import (
 )
 
 // Problem is the body of every error answer (RFC 9457, application/problem+json).
-type Problem struct {
+type Problem struct { //nolint:errname // RFC 9457 calls it a problem; huma wants it to be an error too
 	Type   string     `json:"type" doc:"Identifies the kind of problem" example:"about:blank"`
 	Title  string     `json:"title" doc:"The status in words"`
 	Status int        `json:"status" doc:"The HTTP status"`
@@ -114,12 +115,11 @@ func ProblemOf(err error) *Problem {
 // databaseAway reports whether err says that the database cannot answer now,
 // rather than that the statement is wrong.
 func databaseAway(err error) bool {
-	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) {
+	if _, is := errors.AsType[*pgconn.ConnectError](err); is {
 		return true
 	}
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) || len(pgErr.Code) < 2 {
+	pgErr, is := errors.AsType[*pgconn.PgError](err)
+	if !is || len(pgErr.Code) < 2 {
 		return false
 	}
 	switch pgErr.Code[:2] {
@@ -162,9 +162,7 @@ func newProblem(status int, detail string) *Problem {
 func WriteProblem(w http.ResponseWriter, err error) {
 	problem := ProblemOf(err)
 	problem.RequestID = w.Header().Get(requestIDHeader)
-	for name, values := range problem.GetHeaders() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), problem.GetHeaders())
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(problem.Status)
 	_ = json.NewEncoder(w).Encode(problem) // the client is gone if this fails
@@ -176,8 +174,7 @@ func init() {
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
 		problem := newProblem(status, explain(status, message))
 		for _, err := range errs {
-			var detail *huma.ErrorDetail
-			if errors.As(err, &detail) {
+			if detail, is := errors.AsType[*huma.ErrorDetail](err); is {
 				problem.Errors = append(problem.Errors, ProblemDetail{Location: detail.Location, Message: detail.Message, Value: clip(detail.Value)})
 			} else if err != nil {
 				problem.Errors = append(problem.Errors, ProblemDetail{Message: err.Error()})

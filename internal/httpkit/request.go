@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-const requestIDHeader = "X-Request-Id"
+const requestIDHeader = "X-Request-ID"
 
 // saneRequestID is what we take over from a caller: short, and harmless in a log.
 var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._:-]{8,128}$`)

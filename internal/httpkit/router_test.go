@@ -138,7 +138,7 @@ func problem(t *testing.T, response *http.Response) httpkit.Problem {
 	require.Equal(t, response.StatusCode, p.Status)
 	require.NotEmpty(t, p.Detail)
 	require.NotEmpty(t, p.RequestID)
-	require.Equal(t, response.Header.Get("X-Request-Id"), p.RequestID)
+	require.Equal(t, response.Header.Get("X-Request-ID"), p.RequestID)
 	return p
 }
 
@@ -294,10 +294,10 @@ func TestCrossOrigin(t *testing.T) {
 func TestRequestIDAndLog(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	response := b.do(t, http.MethodGet, "/c/very-secret-token?key=also-secret", "", "X-Request-Id", "caller-chose-this")
-	require.Equal(t, "caller-chose-this", response.Header.Get("X-Request-Id"))
-	response = b.do(t, http.MethodGet, "/nowhere?key=also-secret", "", "X-Request-Id", "bad id\twith spaces")
-	id, err := uuid.Parse(response.Header.Get("X-Request-Id"))
+	response := b.do(t, http.MethodGet, "/c/very-secret-token?key=also-secret", "", "X-Request-ID", "caller-chose-this")
+	require.Equal(t, "caller-chose-this", response.Header.Get("X-Request-ID"))
+	response = b.do(t, http.MethodGet, "/nowhere?key=also-secret", "", "X-Request-ID", "bad id\twith spaces")
+	id, err := uuid.Parse(response.Header.Get("X-Request-ID"))
 	require.NoError(t, err)
 	require.Equal(t, uuid.Version(7), id.Version())
 	require.Eventually(t, func() bool { return strings.Contains(b.log.String(), `"path":"/nowhere"`) }, 5*time.Second, time.Millisecond)

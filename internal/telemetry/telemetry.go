@@ -135,7 +135,7 @@ func (t *Telemetry) QueryTracer() pgx.QueryTracer {
 	if !t.exported {
 		return nil
 	}
-	return otelpgx.NewTracer(otelpgx.WithTracerProvider(t.traces), otelpgx.WithTrimSQLInSpanName())
+	return otelpgx.NewTracer(otelpgx.WithTracerProvider(t.traces))
 }
 
 // Stop sends what is still buffered, bounded by ctx.

@@ -162,7 +162,7 @@ func initCluster(ctx context.Context, binaries, data string, owner *identity) er
 	}
 	// Only this machine's loopback is listened on, so it trusts its connections.
 	cmd := exec.CommandContext(ctx, filepath.Join(binaries, "initdb"),
-		"-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions")
+		"-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions", "--no-sync")
 	runAs(cmd, owner, data)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("embedded PostgreSQL: initdb: %w: %s", err, out)

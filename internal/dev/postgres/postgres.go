@@ -151,8 +151,8 @@ func (s *Server) launch(binaries, data string, port int, owner *identity, settin
 	if err != nil {
 		return fmt.Errorf("embedded PostgreSQL: open its log: %w", err)
 	}
-	defer func() { _ = log.Close() }() // the server has its own descriptor
-	s.cmd = exec.Command(filepath.Join(binaries, "postgres"), args...)
+	defer func() { _ = log.Close() }()                                 // the server has its own descriptor
+	s.cmd = exec.Command(filepath.Join(binaries, "postgres"), args...) //nolint:noctx // it is stopped by a signal, never killed by a context
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.Env = []string{"LC_ALL=C.UTF-8", "PATH=" + os.Getenv("PATH")}
 	started := make(chan error)
@@ -198,6 +198,6 @@ func freePort(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("embedded PostgreSQL: find a free port: %w", err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
+	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // of a TCP listener
 	return port, l.Close()
 }
