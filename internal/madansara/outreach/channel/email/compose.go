@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"mime"
 	"net/mail"
 	"strings"
 	"time"
@@ -130,20 +131,12 @@ func encode(cfg Config, m channel.Message, from, to *mail.Address, now time.Time
 	)
 	msg.FromMailAddress(from)
 	msg.ToMailAddress(to)
-	msg.Subject(m.Subject)
 	msg.SetDateWithValue(now)
 	msg.SetMessageIDWithValue(m.UUID.String() + "@" + cfg.Domain)
 	if m.UnsubscribeURL != "" {
-		// RFC 8058: both headers, and the URL alone in angle brackets.
-		msg.SetGenHeaderPreformatted("List-Unsubscribe", "<"+m.UnsubscribeURL+">")
-		msg.SetGenHeaderPreformatted("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
 		// Asks automatic answers (out of office) to stay away.
 		msg.SetGenHeader(gomail.HeaderPrecedence, "bulk")
 		msg.SetGenHeader(gomail.HeaderXAutoResponseSuppress, "OOF, AutoReply")
-	}
-	if m.Campaign != uuid.Nil {
-		// Gmail's postmaster tools report complaints by these parts.
-		msg.SetGenHeaderPreformatted("Feedback-ID", m.Campaign.String()+":"+m.Tenant.String()+":email:madansara")
 	}
 	text := m.Text
 	if strings.TrimSpace(text) == "" {
@@ -154,10 +147,29 @@ func encode(cfg Config, m channel.Message, from, to *mail.Address, now time.Time
 		msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
 	}
 	var out bytes.Buffer
+	out.WriteString(head(m))
 	if _, err := msg.WriteTo(&out); err != nil {
 		return nil, fmt.Errorf("compose the mail: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// head is the headers that the library would break (a subject that starts on
+// the next line) or put in any order. Their values passed headerSafe.
+func head(m channel.Message) string {
+	var head strings.Builder
+	// Encoded words are at most 75 characters each; one a line.
+	head.WriteString("Subject: " + strings.ReplaceAll(mime.QEncoding.Encode("utf-8", m.Subject), "?= =?", "?=\r\n =?") + "\r\n")
+	if m.UnsubscribeURL != "" {
+		// RFC 8058: both headers, and the URL alone in angle brackets.
+		head.WriteString("List-Unsubscribe: <" + m.UnsubscribeURL + ">\r\n")
+		head.WriteString("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n")
+	}
+	if m.Campaign != uuid.Nil {
+		// Gmail's postmaster tools report complaints by these parts.
+		head.WriteString("Feedback-ID: " + m.Campaign.String() + ":" + m.Tenant.String() + ":email:madansara\r\n")
+	}
+	return head.String()
 }
 
 func isASCII(s string) bool {

@@ -45,6 +45,7 @@ type relay struct {
 	scripts     []script
 	taken       []delivered
 	connections int
+	ended       int
 }
 
 func startRelay(t *testing.T, configure func(s *smtp.Server)) *relay {
@@ -126,6 +127,13 @@ func (r *relay) connected() int {
 	return r.connections
 }
 
+// left is how many connections ended.
+func (r *relay) left() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ended
+}
+
 type relaySession struct {
 	relay    *relay
 	conn     *smtp.Conn
@@ -198,8 +206,13 @@ func (s *relaySession) Data(r io.Reader) error {
 	return nil
 }
 
-func (s *relaySession) Reset()        {}
-func (s *relaySession) Logout() error { return nil }
+func (s *relaySession) Reset() {}
+func (s *relaySession) Logout() error {
+	s.relay.mu.Lock()
+	defer s.relay.mu.Unlock()
+	s.relay.ended++
+	return nil
+}
 
 // conforming is the relay as the conformance suite sees it.
 type conforming struct {
