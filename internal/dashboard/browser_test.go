@@ -62,6 +62,14 @@ func TestBrowser(t *testing.T) {
 		page.Screenshot(t, "overview")
 		revenue := browser.Eval[string](t, page, `document.querySelector("#attribution table tbody").textContent`)
 
+		// The page renews itself: what happened meanwhile appears, drawn.
+		b.exec(t, b.tenant, `insert into conversion_events values ($1, $2, 'live-1', 'Live order', null, null, null, 123456700, 'USD', '{}', $3, $3, null)`, b.tenant, id(), b.clock.Now())
+		browser.Eval[bool](t, page, `document.querySelector("[data-poll]").dispatchEvent(new Event("every"))`)
+		page.Run(t, chromedp.WaitVisible(chromedp.Search(`//td[contains(., "Live order")]`)))
+		require.Equal(t, 5, drawn(t, page))
+		require.Contains(t, browser.Eval[string](t, page, `document.querySelector("#chart-c1 svg").textContent`), "M")
+		b.exec(t, b.tenant, `delete from conversion_events where external_id = 'live-1'`)
+
 		page.Run(t, chromedp.Click(chromedp.CSS(`a[href*="model=compare"]`)), chromedp.WaitVisible(chromedp.CSS(`#chart-channels-compare svg`)))
 		require.Equal(t, 5, drawn(t, page))
 		page.Screenshot(t, "overview-compare")

@@ -198,7 +198,7 @@ func (s *shop) message(t *testing.T, contact, visitor uuid.UUID, at time.Time, t
 		}
 	}
 	s.exec(t, `insert into outreach_decisions (tenant_uuid, decision_uuid, campaign_uuid, contact_uuid, outcome, channel, reasons, decided_at)
-		values ($1, $2, $3, $4, 'send', 'email', '[{"code":"reachable","text":"Has an e-mail address."},{"code":"consent_granted","text":"Agreed to e-mail."}]', $5)`, tenant, message, s.campaign, contact, at)
+		values ($1, $2, $3, $4, 'send', 'email', '[{"code":"reachable","text":"Has an e-mail address."},{"code":"within_frequency_caps","text":"0 of 2 messages in 24 hours, 0 of 5 in 7 days."}]', $5)`, tenant, message, s.campaign, contact, at)
 	s.exec(t, `insert into outreach_messages (tenant_uuid, message_uuid, campaign_uuid, contact_uuid, template_uuid, channel, address, status, attempts, not_before, subject, error, created_at, sent_at, first_opened_at, open_count, first_clicked_at, click_count)
 		select $1, $2, $3, $4, $5, 'email', email, $6, 1, $7, first_name || ', your coffee is waiting', $8, $7, $9, $10, case when $10::timestamptz is null then 0 else 2 end, $11, case when $11::timestamptz is null then 0 else 1 end
 		from contacts where tenant_uuid = $1 and contact_uuid = $4`, tenant, message, s.campaign, contact, s.template, status, at, failure, sentAt, opened, clicked)
