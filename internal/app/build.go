@@ -76,7 +76,8 @@ func (a *App) build() error {
 	website.New(a.db).Register(api)
 	segments := segment.New(a.db, clock)
 	segments.Register(api)
-	template.New(a.db, clock).Register(api)
+	templates := template.New(a.db, clock)
+	templates.Register(api)
 	campaigns := outreach.New(a.db, a.queue, clock, mailing)
 	campaigns.Register(api)
 	conversions := conversion.New(a.db, a.queue, people{clock}, models, clock)
@@ -91,7 +92,7 @@ func (a *App) build() error {
 	tracking.New(a.db, signer, clock).Routes(router.Mux())
 	router.Handle("GET "+TrackerPath, tracker.Handler())
 	dashboard.New(dashboard.Config{
-		DB: a.db, Clock: clock, Logger: logger, Accounts: a.accounts, Campaigns: campaigns, Segments: segments,
+		DB: a.db, Clock: clock, Logger: logger, Accounts: a.accounts, Campaigns: campaigns, Segments: segments, Templates: templates,
 		PublicURL: cfg.PublicBaseURL, FromName: mailing.FromName, FromEmail: mailing.FromEmail,
 		SecureCookies: strings.HasPrefix(cfg.PublicBaseURL, "https://"),
 	}).Mount(router.Mux())

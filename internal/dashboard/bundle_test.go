@@ -23,6 +23,7 @@ import (
 	"github.com/engardehq/madansara/internal/jobs"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
+	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 )
 
 const password = "correct horse battery staple"
@@ -49,7 +50,7 @@ func setup(t *testing.T) *bundle {
 	require.NoError(t, err)
 	router := httpkit.NewRouter(httpkit.RouterConfig{Title: "Test", Version: "0", Authenticator: b.users, Logger: slog.New(slog.DiscardHandler)})
 	pages := dashboard.New(dashboard.Config{
-		DB: db, Clock: b.clock, Accounts: b.users, Segments: segment.New(db, b.clock),
+		DB: db, Clock: b.clock, Accounts: b.users, Segments: segment.New(db, b.clock), Templates: template.New(db, b.clock),
 		Campaigns: outreach.New(db, queue, b.clock, outreach.Config{FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example"}),
 		PublicURL: "https://madansara.example.org", TrackerPath: "/tracker.js", FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example",
 	})

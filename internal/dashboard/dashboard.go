@@ -31,6 +31,7 @@ type Config struct {
 	Accounts  Accounts
 	Campaigns Campaigns
 	Segments  Segments
+	Templates Templates
 	// PublicURL is where browsers reach the service, without a final slash;
 	// TrackerPath is where sites load the tracker from it.
 	PublicURL, TrackerPath string
@@ -200,6 +201,9 @@ func (d *Dashboard) render(w http.ResponseWriter, r *http.Request, status int, p
 
 // fail answers with the error page and logs what is our own fault.
 func (d *Dashboard) fail(w http.ResponseWriter, r *http.Request, v *view, err error) {
+	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		return // the browser has left for another page
+	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = fault.New(fault.NotFound, "This page does not exist, or belongs to another company.")
 	}

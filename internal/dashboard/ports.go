@@ -8,6 +8,7 @@ import (
 	"github.com/engardehq/madansara/internal/core/account"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
+	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 )
 
 // Accounts opens and ends log-in sessions, and makes and ends keys.
@@ -32,4 +33,12 @@ type Segments interface {
 	Create(ctx context.Context, tenant uuid.UUID, name string, rules segment.Rule) (segment.Segment, error)
 	Update(ctx context.Context, tenant, id uuid.UUID, name string, rules segment.Rule) (segment.Segment, error)
 	Preview(ctx context.Context, tenant uuid.UUID, rules segment.Rule, after uuid.UUID, limit int) (count int64, members []segment.Member, err error)
+}
+
+// Templates keeps what campaigns write. A template that cannot be rendered is a
+// fault whose fields name the part and the line.
+type Templates interface {
+	Create(ctx context.Context, tenant uuid.UUID, channel string, draft template.Draft) (template.Template, error)
+	Update(ctx context.Context, tenant, id uuid.UUID, draft template.Draft) (template.Template, error)
+	Preview(ctx context.Context, tenant uuid.UUID, source template.Source, to template.PreviewFor) (template.Preview, error)
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/dashboard/dashboarddb"
 	"github.com/engardehq/madansara/internal/fault"
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
@@ -45,6 +44,9 @@ type templatePage struct {
 	*view
 	Form templateForm
 }
+
+// maxBody bounds each body of a template, in bytes, as the API does.
+const maxBody = 256 << 10
 
 // starter is what a new template begins as: something to change, not an empty page.
 var starter = templateForm{
@@ -94,28 +96,34 @@ func readTemplateForm(r *http.Request) templateForm {
 	}
 }
 
-// check compiles the template and notes what is wrong at each field.
-func (f *templateForm) check() *template.Compiled {
+// refuse notes at each field what err says about it.
+func (f *templateForm) refuse(err error) {
+	var problem *fault.Error
+	if !errors.As(err, &problem) {
+		return
+	}
+	for _, field := range problem.Fields {
+		f.Wrong[strings.TrimPrefix(field.Location, "body.")] = field.Message
+	}
+	if len(problem.Fields) == 0 {
+		f.Wrong["body_html"] = problem.Message
+	}
+}
+
+// check notes what an empty or long field lacks.
+func (f *templateForm) check() {
 	if n := len([]rune(f.Name)); n == 0 || n > 200 {
 		f.Wrong["name"] = "A name has 1 to 200 characters."
 	}
 	if f.Subject == "" {
 		f.Wrong["subject"] = "A mail needs a subject."
 	}
-	if strings.TrimSpace(f.HTML) == "" {
-		f.Wrong["body_html"] = "Write something."
+	if len(f.HTML) > maxBody {
+		f.Wrong["body_html"] = "Longer than 256 KB, which mail programs cut."
 	}
-	compiled, err := template.Compile(template.Source{Subject: f.Subject, BodyHTML: f.HTML, BodyText: f.Text})
-	var problem *fault.Error
-	if errors.As(err, &problem) {
-		for _, field := range problem.Fields {
-			f.Wrong[strings.TrimPrefix(field.Location, "body.")] = field.Message
-		}
-		if len(problem.Fields) == 0 {
-			f.Wrong["body_html"] = problem.Message
-		}
+	if len(f.Text) > maxBody {
+		f.Wrong["body_text"] = "Longer than 256 KB, which mail programs cut."
 	}
-	return compiled
 }
 
 func (d *Dashboard) saveTemplate(w http.ResponseWriter, r *http.Request, v *view) error {
@@ -133,38 +141,25 @@ func (d *Dashboard) saveTemplate(w http.ResponseWriter, r *http.Request, v *view
 		}
 		form.ID = id
 	}
-	if form.check(); len(form.Wrong) > 0 {
-		return d.showTemplate(w, r, v, http.StatusUnprocessableEntity, form)
-	}
-	if err := d.storeTemplate(r.Context(), v, &form); err != nil {
-		return err
-	}
-	http.Redirect(w, r, "/templates/"+form.ID.String()+"?done=saved", http.StatusSeeOther)
-	return nil
-}
-
-func (d *Dashboard) storeTemplate(ctx context.Context, v *view, form *templateForm) error {
-	now := d.Clock.Now().UTC()
-	return d.DB.Tenant(ctx, v.Tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		q := dashboarddb.New(tx)
+	var err error
+	if form.check(); len(form.Wrong) == 0 {
+		draft := template.Draft{Name: form.Name, Subject: form.Subject, BodyHTML: form.HTML, BodyText: form.Text}
+		var saved template.Template
 		if form.ID == uuid.Nil {
-			id, err := uuid.NewV7()
-			if err != nil {
-				return err
-			}
-			form.ID = id
-			return q.InsertTemplate(ctx, dashboarddb.InsertTemplateParams{
-				TenantUUID: v.Tenant, TemplateUUID: id, Name: form.Name, Subject: form.Subject, BodyHtml: form.HTML, BodyText: form.Text, Now: now,
-			})
+			saved, err = d.Templates.Create(r.Context(), v.Tenant, "email", draft)
+		} else {
+			saved, err = d.Templates.Update(r.Context(), v.Tenant, form.ID, draft)
 		}
-		changed, err := q.UpdateTemplate(ctx, dashboarddb.UpdateTemplateParams{
-			TemplateUUID: form.ID, Name: form.Name, Subject: form.Subject, BodyHtml: form.HTML, BodyText: form.Text, Now: now,
-		})
-		if err == nil && changed == 0 {
-			return fault.New(fault.NotFound, "This template does not exist, or belongs to another company.")
+		if err == nil {
+			http.Redirect(w, r, "/templates/"+saved.UUID.String()+"?done=saved", http.StatusSeeOther)
+			return nil
 		}
+	}
+	if fault.CodeOf(err) == fault.NotFound || err != nil && !isUsers(err) {
 		return err
-	})
+	}
+	form.refuse(err)
+	return d.showTemplate(w, r, v, http.StatusUnprocessableEntity, form)
 }
 
 // previewPolicy lets a preview do nothing: no script, no form, no request but for images.
@@ -178,24 +173,25 @@ func (d *Dashboard) previewTemplate(w http.ResponseWriter, r *http.Request, v *v
 		return err
 	}
 	form := readTemplateForm(r)
-	compiled := form.check()
-	delete(form.Wrong, "name") // the preview needs none
-	var page previewPage
-	if len(form.Wrong) == 0 {
-		vars, err := d.sampleVariables(r.Context(), v)
-		if err != nil {
-			return err
+	var to template.PreviewFor
+	err := d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
+		newest, err := q.NewestCustomer(ctx)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil // the preview has a sample contact
 		}
-		page.Letter, err = compiled.Render(r.Context(), vars)
-		if err != nil && !isUsers(err) {
-			return err
-		}
-		if err != nil {
-			form.Wrong["body_html"] = problemText(err)
-		}
-		page.Warnings = compiled.Check(vars)
-		page.To, _ = vars["contact"].(map[string]any)["email"].(string)
+		to.Contact = newest
+		return err
+	})
+	if err != nil {
+		return err
 	}
+	var page previewPage
+	source := template.Source{Subject: form.Subject, BodyHTML: form.HTML, BodyText: form.Text}
+	page.Preview, err = d.Templates.Preview(r.Context(), v.Tenant, source, to)
+	if err != nil && !isUsers(err) {
+		return err
+	}
+	form.refuse(err)
 	page.Wrong = form.Wrong
 	w.Header().Set("Content-Security-Policy", previewPolicy)
 	w.Header().Set("X-Frame-Options", "SAMEORIGIN")
@@ -205,30 +201,9 @@ func (d *Dashboard) previewTemplate(w http.ResponseWriter, r *http.Request, v *v
 }
 
 type previewPage struct {
-	To       string
-	Letter   template.Rendered
-	Warnings []template.Warning
-	Wrong    map[string]string
+	template.Preview
+	Wrong map[string]string
 }
 
 // partNames say a template's parts as the form labels them.
 var partNames = map[string]string{"subject": "Subject", "body_html": "HTML", "body_text": "Text"}
-
-// sampleVariables are the newest customer's, or somebody's when there is none.
-func (d *Dashboard) sampleVariables(ctx context.Context, v *view) (map[string]any, error) {
-	recipient := template.Recipient{FirstName: "Marie", LastName: "Désir", Email: "marie@example.org"}
-	err := d.read(ctx, v, func(ctx context.Context, q *dashboarddb.Queries) error {
-		row, err := q.SampleRecipient(ctx)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		recipient = template.Recipient{FirstName: row.FirstName, LastName: row.LastName, Email: row.Email, Traits: row.Traits}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return template.Variables(recipient, template.Context{
-		TenantName: v.Company, CampaignName: "Preview", UnsubscribeURL: d.PublicURL + "/", Now: v.Now,
-	}), nil
-}

@@ -210,15 +210,6 @@ SELECT template_uuid, channel, name, subject, updated_at FROM channel_templates 
 SELECT template_uuid, channel, name, subject, body_html, body_text, created_at, updated_at
 FROM channel_templates WHERE template_uuid = @template_uuid;
 
--- name: SampleRecipient :one
--- Whom a template's preview is written to: the newest customer.
-SELECT COALESCE(email, '') AS email, first_name, last_name, traits FROM contacts
-WHERE email IS NOT NULL ORDER BY contact_uuid DESC LIMIT 1;
-
--- name: InsertTemplate :exec
-INSERT INTO channel_templates (tenant_uuid, template_uuid, channel, name, subject, body_html, body_text, created_at, updated_at)
-VALUES (@tenant_uuid, @template_uuid, 'email', @name, @subject, @body_html, @body_text, @now, @now);
-
--- name: UpdateTemplate :execrows
-UPDATE channel_templates SET name = @name, subject = @subject, body_html = @body_html, body_text = @body_text, updated_at = @now
-WHERE template_uuid = @template_uuid;
+-- name: NewestCustomer :one
+-- Whom a template's preview is written to.
+SELECT contact_uuid FROM contacts WHERE email IS NOT NULL ORDER BY contact_uuid DESC LIMIT 1;

@@ -992,34 +992,6 @@ func (q *Queries) Customers(ctx context.Context, arg CustomersParams) ([]Custome
 	return items, nil
 }
 
-const insertTemplate = `-- name: InsertTemplate :exec
-INSERT INTO channel_templates (tenant_uuid, template_uuid, channel, name, subject, body_html, body_text, created_at, updated_at)
-VALUES ($1, $2, 'email', $3, $4, $5, $6, $7, $7)
-`
-
-type InsertTemplateParams struct {
-	TenantUUID   uuid.UUID
-	TemplateUUID uuid.UUID
-	Name         string
-	Subject      string
-	BodyHtml     string
-	BodyText     string
-	Now          time.Time
-}
-
-func (q *Queries) InsertTemplate(ctx context.Context, arg InsertTemplateParams) error {
-	_, err := q.db.Exec(ctx, insertTemplate,
-		arg.TenantUUID,
-		arg.TemplateUUID,
-		arg.Name,
-		arg.Subject,
-		arg.BodyHtml,
-		arg.BodyText,
-		arg.Now,
-	)
-	return err
-}
-
 const messagesByDay = `-- name: MessagesByDay :many
 SELECT to_char(sent_at AT TIME ZONE $1::text, 'YYYY-MM-DD')::text AS day, count(*)::bigint AS messages
 FROM outreach_messages WHERE status = 'sent' AND sent_at >= $2::timestamptz AND sent_at < $3::timestamptz GROUP BY 1 ORDER BY 1
@@ -1054,6 +1026,18 @@ func (q *Queries) MessagesByDay(ctx context.Context, arg MessagesByDayParams) ([
 		return nil, err
 	}
 	return items, nil
+}
+
+const newestCustomer = `-- name: NewestCustomer :one
+SELECT contact_uuid FROM contacts WHERE email IS NOT NULL ORDER BY contact_uuid DESC LIMIT 1
+`
+
+// Whom a template's preview is written to.
+func (q *Queries) NewestCustomer(ctx context.Context) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, newestCustomer)
+	var contact_uuid uuid.UUID
+	err := row.Scan(&contact_uuid)
+	return contact_uuid, err
 }
 
 const recentConversions = `-- name: RecentConversions :many
@@ -1119,31 +1103,6 @@ func (q *Queries) RecentConversions(ctx context.Context, arg RecentConversionsPa
 		return nil, err
 	}
 	return items, nil
-}
-
-const sampleRecipient = `-- name: SampleRecipient :one
-SELECT COALESCE(email, '') AS email, first_name, last_name, traits FROM contacts
-WHERE email IS NOT NULL ORDER BY contact_uuid DESC LIMIT 1
-`
-
-type SampleRecipientRow struct {
-	Email     string
-	FirstName string
-	LastName  string
-	Traits    json.RawMessage
-}
-
-// Whom a template's preview is written to: the newest customer.
-func (q *Queries) SampleRecipient(ctx context.Context) (SampleRecipientRow, error) {
-	row := q.db.QueryRow(ctx, sampleRecipient)
-	var i SampleRecipientRow
-	err := row.Scan(
-		&i.Email,
-		&i.FirstName,
-		&i.LastName,
-		&i.Traits,
-	)
-	return i, err
 }
 
 const segment = `-- name: Segment :one
@@ -1372,35 +1331,6 @@ func (q *Queries) Totals(ctx context.Context, arg TotalsParams) (TotalsRow, erro
 		&i.OtherCurrencies,
 	)
 	return i, err
-}
-
-const updateTemplate = `-- name: UpdateTemplate :execrows
-UPDATE channel_templates SET name = $1, subject = $2, body_html = $3, body_text = $4, updated_at = $5
-WHERE template_uuid = $6
-`
-
-type UpdateTemplateParams struct {
-	Name         string
-	Subject      string
-	BodyHtml     string
-	BodyText     string
-	Now          time.Time
-	TemplateUUID uuid.UUID
-}
-
-func (q *Queries) UpdateTemplate(ctx context.Context, arg UpdateTemplateParams) (int64, error) {
-	result, err := q.db.Exec(ctx, updateTemplate,
-		arg.Name,
-		arg.Subject,
-		arg.BodyHtml,
-		arg.BodyText,
-		arg.Now,
-		arg.TemplateUUID,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
 }
 
 const visitorsByDay = `-- name: VisitorsByDay :many
