@@ -11,7 +11,6 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
@@ -55,14 +54,6 @@ func ready() chromedp.Action[chromedp.Void] {
 
 func js(source string) chromedp.Action[chromedp.Void] {
 	return chromedp.Evaluate[chromedp.Void](source)
-}
-
-// beforeEachPage runs the source before any script of a page.
-func beforeEachPage(source string) chromedp.Action[chromedp.Void] {
-	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: source})
-		return err
-	})
 }
 
 func settle() chromedp.Action[chromedp.Void] {
@@ -179,8 +170,8 @@ func TestTracker(t *testing.T) {
 	t.Run("calls made before the script loaded are kept", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, "")
-		b.page.Run(t, beforeEachPage(`window.madansara = [["track", "Early", {a: 1}], ["nonsense"], 7, ["page", "Home"]]; window.held = window.madansara`),
-			visit(b.url), js(`held.push(["track", "Held"]); madansara.track()`))
+		b.page.BeforeEachDocument(t, `window.madansara = [["track", "Early", {a: 1}], ["nonsense"], 7, ["page", "Home"]]; window.held = window.madansara`)
+		b.page.Run(t, visit(b.url), js(`held.push(["track", "Held"]); madansara.track()`))
 		events := b.rec.wait(t, "track Early", "page", "track Held", "track undefined")
 		require.Equal(t, "Home", events[1].Name)
 		require.Empty(t, b.page.Problems())

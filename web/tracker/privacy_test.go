@@ -33,7 +33,8 @@ func TestPrivacy(t *testing.T) {
 	t.Run("Global Privacy Control: nothing kept, nothing sent, whatever the banner says", func(t *testing.T) {
 		t.Parallel()
 		rec, page, url := setup(t, "")
-		page.Run(t, beforeEachPage(withSignal), visit(url), everything, js(`madansara.consent(true); madansara.track("y")`))
+		page.BeforeEachDocument(t, withSignal)
+		page.Run(t, visit(url), everything, js(`madansara.consent(true); madansara.track("y")`))
 		silent(t, rec, page, "ms_consent")
 		page.Run(t, visit(url+"/next"))
 		silent(t, rec, page, "ms_consent")
@@ -44,7 +45,8 @@ func TestPrivacy(t *testing.T) {
 		rec, page, url := setup(t, "")
 		page.Run(t, visit(url))
 		rec.wait(t, "page")
-		page.Run(t, beforeEachPage(withSignal), visit(url), settle())
+		page.BeforeEachDocument(t, withSignal)
+		page.Run(t, visit(url), settle())
 		require.Empty(t, browser.Eval[string](t, page, storedKeys))
 		rec.wait(t, "page")
 	})
@@ -63,7 +65,8 @@ func TestPrivacy(t *testing.T) {
 	t.Run("consent refused before the script loaded", func(t *testing.T) {
 		t.Parallel()
 		rec, page, url := setup(t, "")
-		page.Run(t, beforeEachPage(`window.madansara = [["track", "Early"], ["consent", false]]`), visit(url), everything)
+		page.BeforeEachDocument(t, `window.madansara = [["track", "Early"], ["consent", false]]`)
+		page.Run(t, visit(url), everything)
 		silent(t, rec, page, "ms_consent")
 	})
 
@@ -128,10 +131,10 @@ func TestPageIsNeverHarmed(t *testing.T) {
 		t.Parallel()
 		rec := newRecorder(t)
 		page := chromium.Page(t)
-		page.Run(t, beforeEachPage(`
+		page.BeforeEachDocument(t, `
 			Object.defineProperty(window, "localStorage", {get() { throw new DOMException("denied", "SecurityError") }});
-			Object.defineProperty(Document.prototype, "cookie", {get() { throw new DOMException("denied") }, set() { throw new DOMException("denied") }})`),
-			visit(site(t, rec, "")), js(`madansara.track("x"); madansara.identify("u")`))
+			Object.defineProperty(Document.prototype, "cookie", {get() { throw new DOMException("denied") }, set() { throw new DOMException("denied") }})`)
+		page.Run(t, visit(site(t, rec, "")), js(`madansara.track("x"); madansara.identify("u")`))
 		events := rec.wait(t, "page", "track x", "identify")
 		require.Equal(t, events[0].AnonymousID, events[2].AnonymousID, "one visitor as long as the page lives")
 		require.Equal(t, events[0].Context.SessionID, events[2].Context.SessionID)
@@ -142,8 +145,8 @@ func TestPageIsNeverHarmed(t *testing.T) {
 		t.Parallel()
 		rec := newRecorder(t)
 		page := chromium.Page(t)
-		page.Run(t, beforeEachPage(`Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError") }`),
-			visit(site(t, rec, "")), js(`madansara.track("x")`))
+		page.BeforeEachDocument(t, `Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError") }`)
+		page.Run(t, visit(site(t, rec, "")), js(`madansara.track("x")`))
 		rec.wait(t, "page", "track x")
 		require.Empty(t, page.Problems())
 	})

@@ -25,7 +25,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
@@ -134,17 +136,17 @@ func open(parent context.Context, t *testing.T, options ...chromedp.ContextOptio
 	t.Helper()
 	// Asked for before the clean-up below is registered: clean-ups run last
 	// first, and without -artifacts the directory goes with one of its own.
-	page := &Page{artifacts: t.ArtifactDir()}
-	ctx, closePage := chromedp.NewContext(parent, append(options, chromedp.WithListener(page.note))...)
-	page.ctx = ctx
+	p := &Page{artifacts: t.ArtifactDir()}
+	ctx, closePage := chromedp.NewContext(parent, append(options, chromedp.WithListener(p.note))...)
+	p.ctx = ctx
 	t.Cleanup(func() {
 		if t.Failed() {
-			page.keepFailure(ctx, t)
+			p.keepFailure(ctx, t)
 		}
 		closePage()
 	})
 	require.NoError(t, chromedp.Do(ctx))
-	return page
+	return p
 }
 
 // Context is the page's chromedp context, for what Run does not cover, such as
@@ -167,6 +169,16 @@ func (p *Page) Follow(t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
 	defer cancel()
 	_, err := chromedp.RunResponse(ctx, actions...)
 	require.NoError(t, err)
+}
+
+// BeforeEachDocument runs the JavaScript before any script of every page that
+// opens from now on.
+func (p *Page) BeforeEachDocument(t *testing.T, source string) {
+	t.Helper()
+	p.Run(t, func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, target, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: source})
+		return chromedp.Void{}, err
+	})
 }
 
 // Get carries out one action that has a result, within 30 seconds.
