@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,6 +57,11 @@ func TestACampaignSurvivesKill(t *testing.T) {
 		p.kill(t)
 		p.start(t)
 	}
+	// Told to stop, it ends in good order: nothing is left in the air.
+	before := mails.count()
+	mails.await(t, min(before+50, recipients))
+	p.stop(t)
+	p.start(t)
 	status := p.awaitFinished(t, campaign)
 	unknown, sent := status["unknown"], status["sent"]
 	t.Logf("%d kills: %d mails accepted, %d recorded as sent, %d unknown", kills, mails.count(), sent, unknown)
@@ -141,6 +147,18 @@ func (p *program) kill(t *testing.T) {
 	p.ended.Do(func() {
 		require.NoError(t, p.cmd.Process.Kill())
 		require.Error(t, p.cmd.Wait(), "it ended before it was killed")
+	})
+}
+
+// stop ends the program as a deployment does; it has five seconds, less than a
+// sender's slice.
+func (p *program) stop(t *testing.T) {
+	t.Helper()
+	p.ended.Do(func() {
+		timer := time.AfterFunc(5*time.Second, func() { _ = p.cmd.Process.Kill() })
+		defer timer.Stop()
+		require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, p.cmd.Wait())
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,6 +37,9 @@ const (
 type Queue struct {
 	client *river.Client[pgx.Tx]
 	alive  *liveness // nil when this process only enqueues
+	// stopping is closed when running jobs should come to an end.
+	stopping chan struct{}
+	stop     sync.Once
 }
 
 // Config says which jobs this process works and how a dead process's jobs are
@@ -87,10 +91,15 @@ func New(db *engardedb.DB, cfg Config) (*Queue, error) {
 		return nil, err
 	}
 	id := "madansara-" + uuid.NewString()
+	stopping := make(chan struct{})
 	client, err := river.NewClient(riverpgxv5.New(db.Pool()), &river.Config{
 		ID:     id,
 		Schema: migrate.RiverSchema, Workers: cfg.Workers, Queues: cfg.Queues,
 		JobTimeout: cfg.JobTimeout, RescueStuckJobsAfter: cfg.RescueAfter,
+		Middleware: []rivertype.Middleware{river.WorkerMiddlewareFunc(
+			func(ctx context.Context, _ *rivertype.JobRow, work func(context.Context) error) error {
+				return work(context.WithValue(ctx, stoppingKey{}, stopping))
+			})},
 		FetchPollInterval: cfg.PollInterval, PeriodicJobs: cfg.PeriodicJobs, Logger: cfg.Logger,
 		// The application role owns no index; autovacuum and the operator do.
 		ReindexerSchedule: river.NeverSchedule(),
@@ -98,7 +107,7 @@ func New(db *engardedb.DB, cfg Config) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
-	q := &Queue{client: client}
+	q := &Queue{client: client, stopping: stopping}
 	if cfg.Workers != nil {
 		q.alive = &liveness{pool: db.Pool(), id: id, logger: cfg.Logger}
 	}
@@ -159,8 +168,23 @@ func (q *Queue) Start(ctx context.Context) error {
 	return nil
 }
 
+type stoppingKey struct{}
+
+// Stopping reports whether the queue that runs the job of ctx wants to stop: a
+// job of many steps then ends early and leaves the rest to its next run.
+func Stopping(ctx context.Context) bool {
+	stopping, _ := ctx.Value(stoppingKey{}).(chan struct{})
+	select {
+	case <-stopping: // a nil channel never is
+		return true
+	default:
+		return false
+	}
+}
+
 // Stop lets running jobs finish until ctx ends, then cancels them.
 func (q *Queue) Stop(ctx context.Context) error {
+	q.stop.Do(func() { close(q.stopping) })
 	if q.alive != nil {
 		defer q.alive.stop()
 	}

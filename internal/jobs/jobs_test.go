@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -195,4 +196,25 @@ func TestUnsafeTimesAreRefused(t *testing.T) {
 		_, err := jobs.New(db, cfg)
 		require.ErrorContains(t, err, "must")
 	}
+}
+
+func TestAJobLearnsThatItShouldEnd(t *testing.T) {
+	t.Parallel()
+	url, db := dbtest.App(t, "madan_sara_app")
+	tenant := dbtest.Tenant(t, url)
+	ran := make(chan string)
+	queue := started(t, url, tenant, func(ctx context.Context, _ *worker, job *river.Job[args]) error {
+		ran <- job.Args.Name
+		for !jobs.Stopping(ctx) {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			runtime.Gosched()
+		}
+		return river.JobSnooze(0)
+	})
+	require.NoError(t, enqueue(t, db, tenant, queue, "endless", nil))
+	require.Equal(t, "endless", <-ran)
+	require.NoError(t, queue.Stop(t.Context()))
+	require.Equal(t, 1, count(t, db, "state = 'available'"))
 }

@@ -38,7 +38,6 @@ CREATE TABLE outreach_campaigns (
 );
 CALL engarde_isolate_tenants('outreach_campaigns');
 
-CREATE INDEX outreach_campaigns_created ON outreach_campaigns (tenant_uuid, created_at);
 
 -- Why each contact of a campaign's segment, or of a single send (which has no
 -- campaign), was or was not written to. A decision to send has a message with

@@ -35,7 +35,7 @@ func (e *expander) NextRetry(job *river.Job[expandArgs]) time.Time {
 // so a run that follows a killed one goes on after the last of them.
 func (e *expander) Work(ctx context.Context, job *river.Job[expandArgs]) error {
 	end := e.clock.Now().Add(e.cfg.Slice)
-	for e.clock.Now().Before(end) {
+	for e.clock.Now().Before(end) && !jobs.Stopping(ctx) {
 		done := false
 		err := e.db.Tenant(ctx, job.Args.Tenant, func(ctx context.Context, tx engardedb.Tx) (err error) {
 			done, err = e.page(ctx, tx, job)

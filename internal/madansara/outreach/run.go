@@ -53,7 +53,8 @@ func (r *run) work(ctx context.Context) error {
 	message, err := r.step(ctx, nil, true)
 	for err == nil && message != nil {
 		record := r.send(ctx, message)
-		more := r.unreachable == nil && !r.paused && ctx.Err() == nil && r.clock.Now().Before(end) && r.wait(slice) == nil
+		more := r.unreachable == nil && !r.paused && ctx.Err() == nil && !jobs.Stopping(ctx) &&
+			r.clock.Now().Before(end) && r.wait(slice) == nil
 		message, err = r.step(ctx, record, more)
 		if err == nil && message == nil && !more {
 			return r.handOver(ctx)
