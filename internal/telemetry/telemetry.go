@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/exaring/otelpgx"
@@ -85,7 +86,8 @@ func (t *Telemetry) startTraces(ctx context.Context, opts Options) error {
 		// Nothing is recorded, but requests still get and pass on trace ids.
 		options = append(options, trace.WithSampler(trace.NeverSample()))
 	} else {
-		exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(opts.OTLPEndpoint))
+		// The variable is the base of all signals; traces have their path below it.
+		exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(strings.TrimRight(opts.OTLPEndpoint, "/")+"/v1/traces"))
 		if err != nil {
 			return fmt.Errorf("telemetry: trace exporter: %w", err)
 		}
