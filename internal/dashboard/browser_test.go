@@ -55,6 +55,7 @@ func TestBrowser(t *testing.T) {
 	chromium := browser.New(t)
 
 	t.Run("overview", func(t *testing.T) {
+		t.Parallel()
 		page := chromium.Page(t)
 		page.Resize(t, desk)
 		enter(t, b, page)
@@ -63,7 +64,8 @@ func TestBrowser(t *testing.T) {
 		revenue := browser.Eval[string](t, page, `document.querySelector("#attribution table tbody").textContent`)
 
 		// The page renews itself: what happened meanwhile appears, drawn.
-		b.exec(t, b.tenant, `insert into conversion_events values ($1, $2, 'live-1', 'Live order', null, null, null, 123456700, 'USD', '{}', $3, $3, null)`, b.tenant, id(), b.clock.Now())
+		b.exec(t, b.tenant, `insert into conversion_events (tenant_uuid, conversion_uuid, external_id, name, revenue_minor, currency, occurred_at, received_at)
+			values ($1, $2, 'live-1', 'Live order', 123456700, 'USD', $3, $3)`, b.tenant, id(), b.clock.Now())
 		browser.Eval[bool](t, page, `document.querySelector("[data-poll]").dispatchEvent(new Event("every"))`)
 		page.Run(t, chromedp.WaitVisible(chromedp.Search(`//td[contains(., "Live order")]`)))
 		require.Equal(t, 5, drawn(t, page))
@@ -85,6 +87,7 @@ func TestBrowser(t *testing.T) {
 		require.Empty(t, page.Problems())
 	})
 	t.Run("customer", func(t *testing.T) {
+		t.Parallel()
 		page := chromium.Page(t)
 		page.Resize(t, desk)
 		enter(t, b, page)
@@ -101,6 +104,7 @@ func TestBrowser(t *testing.T) {
 		require.Empty(t, page.Problems())
 	})
 	t.Run("campaigns", func(t *testing.T) {
+		t.Parallel()
 		page := chromium.Page(t)
 		page.Resize(t, desk)
 		enter(t, b, page)
@@ -116,6 +120,7 @@ func TestBrowser(t *testing.T) {
 		require.Empty(t, page.Problems())
 	})
 	t.Run("segments", func(t *testing.T) {
+		t.Parallel()
 		page := chromium.Page(t)
 		page.Resize(t, desk)
 		enter(t, b, page)
@@ -128,6 +133,7 @@ func TestBrowser(t *testing.T) {
 		require.Empty(t, page.Problems())
 	})
 	t.Run("templates", func(t *testing.T) {
+		t.Parallel()
 		page := chromium.Page(t)
 		page.Resize(t, desk)
 		enter(t, b, page)
@@ -138,6 +144,7 @@ func TestBrowser(t *testing.T) {
 		require.Empty(t, page.Problems())
 	})
 	t.Run("settings", func(t *testing.T) {
+		t.Parallel()
 		page := chromium.Page(t)
 		page.Resize(t, desk)
 		enter(t, b, page)
@@ -148,6 +155,7 @@ func TestBrowser(t *testing.T) {
 		require.Empty(t, page.Problems())
 	})
 	t.Run("phone", func(t *testing.T) {
+		t.Parallel()
 		page := chromium.Page(t)
 		page.Resize(t, browser.Size{Width: 360, Height: 780, Mobile: true})
 		enter(t, b, page)

@@ -118,10 +118,14 @@ func (b *bundle) logIn(t *testing.T) *bundle {
 // shows fails when the page lacks text, without printing the page.
 func (r reply) shows(t *testing.T, text string, about ...string) {
 	t.Helper()
-	require.True(t, strings.Contains(r.body, text), "%v lacks %q", about, text)
+	if !strings.Contains(r.body, text) {
+		t.Fatalf("the page %v lacks %q", about, text)
+	}
 }
 
 func (r reply) hides(t *testing.T, text string, about ...string) {
 	t.Helper()
-	require.False(t, strings.Contains(r.body, text), "%v has %q", about, text)
+	if strings.Contains(r.body, text) {
+		t.Fatalf("the page %v has %q", about, text)
+	}
 }

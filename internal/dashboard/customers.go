@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -40,10 +41,7 @@ func (p paging) pages() int {
 }
 
 func (p paging) href(page int) string {
-	query := url.Values{}
-	for key, values := range p.Query {
-		query[key] = values
-	}
+	query := maps.Clone(p.Query)
 	query.Set("page", strconv.Itoa(page))
 	query.Del("done")
 	return p.Path + "?" + query.Encode()
@@ -128,7 +126,7 @@ func (d *Dashboard) customer(w http.ResponseWriter, r *http.Request, v *view) er
 	}
 	page.Traits = readTraits(page.Customer.Traits)
 	page.Days = byDay(timeline(found, page.Customer.CreatedAt), v.Zone)
-	return d.render(w, r, http.StatusOK, customerView(page))
+	return d.render(w, r, http.StatusOK, customerView(&page))
 }
 
 func (p *customerPage) load(ctx context.Context, q *dashboarddb.Queries, id uuid.UUID, found *history) error {
@@ -164,7 +162,7 @@ func (p *customerPage) load(ctx context.Context, q *dashboarddb.Queries, id uuid
 	return err
 }
 
-func (p customerPage) spent() string {
+func (p *customerPage) spent() string {
 	if len(p.Spent) == 0 {
 		return amount(0, p.Currency)
 	}

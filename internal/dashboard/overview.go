@@ -78,10 +78,7 @@ func (d *Dashboard) overview(w http.ResponseWriter, r *http.Request, v *view) er
 	if query.Get("metric") == "conversions" {
 		page.Metric = "conversions"
 	}
-	err = d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
-		return page.load(ctx, q)
-	})
-	if err != nil {
+	if err := d.read(r.Context(), v, page.load); err != nil {
 		return err
 	}
 	return d.render(w, r, http.StatusOK, overviewView(page))

@@ -41,9 +41,24 @@ var sources = []struct {
 }
 
 var people = [][2]string{
-	{"Marie-Ange", "Désir"}, {"Jean-Robert", "Pierre"}, {"Rose", "Charles"}, {"Widline", "Joseph"}, {"Fabiola", "Saint-Fleur"}, {"Emmanuel", "Louis"},
-	{"Nadège", "Toussaint"}, {"Stanley", "Jean-Baptiste"}, {"Guerline", "Antoine"}, {"Patrick", "Alexis"}, {"Ketia", "Michel"}, {"Wilner", "Augustin"},
-	{"Amara", "Okafor"}, {"Lucía", "Fernández"}, {"Tomáš", "Novák"}, {"Aiko", "Tanaka"}, {"Hannah", "Weiss"}, {"Daniel", "Moreau"},
+	{"Marie-Ange", "Désir"},
+	{"Jean-Robert", "Pierre"},
+	{"Rose", "Charles"},
+	{"Widline", "Joseph"},
+	{"Fabiola", "Saint-Fleur"},
+	{"Emmanuel", "Louis"},
+	{"Nadège", "Toussaint"},
+	{"Stanley", "Jean-Baptiste"},
+	{"Guerline", "Antoine"},
+	{"Patrick", "Alexis"},
+	{"Ketia", "Michel"},
+	{"Wilner", "Augustin"},
+	{"Amara", "Okafor"},
+	{"Lucía", "Fernández"},
+	{"Tomáš", "Novák"},
+	{"Aiko", "Tanaka"},
+	{"Hannah", "Weiss"},
+	{"Daniel", "Moreau"},
 }
 
 var products = []string{"Blue Mountain coffee, 500 g", "Cacao nibs", "Vetiver candle"}
@@ -51,7 +66,7 @@ var products = []string{"Blue Mountain coffee, 500 g", "Cacao nibs", "Vetiver ca
 func seed(t *testing.T, b *bundle, days int) *shop {
 	t.Helper()
 	s := &shop{rnd: rand.New(rand.NewPCG(7, 11)), now: b.clock.Now()}
-	require.NoError(t, b.db.Tenant(t.Context(), b.tenant, func(ctx context.Context, tx engardedb.Tx) error {
+	require.NoError(t, b.db.Tenant(t.Context(), b.tenant, func(_ context.Context, tx engardedb.Tx) error {
 		s.tx = tx
 		s.outreach(t)
 		for day := days - 1; day >= 0; day-- {
@@ -121,7 +136,7 @@ func (s *shop) visitor(t *testing.T, at time.Time) {
 	sent := at.Add(20 * time.Hour)
 	clicked := false
 	if sent.Before(s.now) && s.rnd.Float64() < 0.9 {
-		touches, clicked = s.message(t, contact, visitor, sent, touches)
+		touches, clicked = s.message(t, contact, sent, touches)
 	}
 	chance := source.buys * 5
 	if clicked {
@@ -175,7 +190,7 @@ func (s *shop) contact(t *testing.T, visitor uuid.UUID, at time.Time) uuid.UUID 
 	return contact
 }
 
-func (s *shop) message(t *testing.T, contact, visitor uuid.UUID, at time.Time, touches []touchpoint) ([]touchpoint, bool) {
+func (s *shop) message(t *testing.T, contact uuid.UUID, at time.Time, touches []touchpoint) ([]touchpoint, bool) {
 	t.Helper()
 	message, tenant := id(), s.tx.Tenant()
 	status, failure := "sent", ""
