@@ -26,6 +26,7 @@ type Service struct {
 	hasher   hasher
 	keys     *keyCache
 	lookups  singleflight.Group
+	asking   chan struct{} // one place for each key being looked up
 	byEmail  *httpkit.Limiter
 	byOrigin *httpkit.Limiter
 }
@@ -33,7 +34,7 @@ type Service struct {
 // New returns the accounts in db, whose sessions run as engarde_core_app.
 func New(db *engardedb.DB, clock clockwork.Clock) *Service {
 	return &Service{
-		db: db, clock: clock, hasher: newHasher(), keys: newKeyCache(),
+		db: db, clock: clock, hasher: newHasher(), keys: newKeyCache(), asking: make(chan struct{}, 4),
 		// Ten guesses at one account, then two a minute; an office behind one
 		// address may log in more often than that.
 		byEmail:  httpkit.NewLimiter(clock, 2.0/60, 10, 10_000),

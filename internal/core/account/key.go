@@ -154,6 +154,14 @@ func (s *Service) lookUp(ctx context.Context, id uuid.UUID) (*storedKey, error) 
 		// The first caller's going away must not fail the others.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), authTimeout)
 		defer cancel()
+		// Keys nobody has cost a look-up each; whoever tries many must not take
+		// the connections that log-ins need.
+		select {
+		case s.asking <- struct{}{}:
+			defer func() { <-s.asking }()
+		case <-ctx.Done():
+			return nil, fault.Wrap(ctx.Err(), fault.Unavailable, "Too many keys are being checked; try again in a moment.")
+		}
 		key := storedKey{id: id}
 		asked := s.clock.Now()
 		err := s.db.Pool().QueryRow(ctx, "select tenant_uuid, secret_hash, scopes, expires_at, revoked_at from auth_api_key($1)", id).
