@@ -65,8 +65,8 @@ func TestCatchesAndShows(t *testing.T) {
 
 	_, body := b.get(t, "/api/messages")
 	var listed struct {
-		Messages []mailbox.Mail
-		Total    int
+		Messages []mailbox.Mail `json:"messages"`
+		Total    int            `json:"total"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(body), &listed))
 	require.Equal(t, 1, listed.Total)

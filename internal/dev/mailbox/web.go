@@ -16,7 +16,7 @@ import (
 var pageFiles embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"when": func(t time.Time) string { return t.Local().Format("2 Jan 15:04:05") },
+	"when": func(t time.Time) string { return t.Local().Format("2 Jan 15:04:05") }, //nolint:gosmopolitan // whoever looks sits at this machine
 	"join": strings.Join,
 	"size": func(n int) string {
 		if n < 1024 {

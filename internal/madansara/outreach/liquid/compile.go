@@ -139,7 +139,7 @@ func compileTag(token parser.Token) (node, error) {
 		if err != nil {
 			return nil, err
 		}
-		return cycle{line: line, group: s.Group, values: s.Cycle.Values}, nil
+		return cycle{line: line, group: s.Group, values: s.Values}, nil
 	case "break":
 		return jump{line: line, err: errBreak}, nil
 	case "continue":

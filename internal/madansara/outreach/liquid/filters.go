@@ -14,11 +14,9 @@ import (
 	"github.com/osteele/tuesday"
 )
 
-// filter is what a template calls after |. The library converts nothing when
-// every parameter is any, which keeps a range from becoming a slice.
-type filter = func(value, a, b any) (any, error)
-
-// filters are all there are; each is made for one rendering, whose bounds it charges.
+// filters are what a template calls after |; each is made for one rendering,
+// whose bounds it charges. The library converts nothing when every parameter is
+// any, which keeps a range from becoming a slice.
 var filters map[string]func(r *run) any
 
 func init() {
@@ -26,12 +24,12 @@ func init() {
 	for _, group := range []map[string]func(r *run, value, a, b any) (any, error){textFilters, numberFilters, listFilters, valueFilters} {
 		for name, fn := range group {
 			filters[name] = func(r *run) any {
-				return filter(func(value, a, b any) (any, error) {
+				return func(value, a, b any) (any, error) {
 					if err := r.step(); err != nil {
 						return nil, err
 					}
 					return fn(r, value, a, b)
-				})
+				}
 			}
 		}
 	}
@@ -124,9 +122,7 @@ var textFilters = map[string]func(r *run, value, a, b any) (any, error){
 	"prepend": joining(func(s, a, _ string) int { return len(s) + len(a) }, func(s, a, _ string) string {
 		return a + s
 	}),
-	"replace": joining(func(s, a, b string) int { return len(s) + strings.Count(s, a)*(len(b)-len(a)) }, func(s, a, b string) string {
-		return strings.ReplaceAll(s, a, b)
-	}),
+	"replace": joining(func(s, a, b string) int { return len(s) + strings.Count(s, a)*(len(b)-len(a)) }, strings.ReplaceAll),
 	"replace_first": joining(func(s, _, b string) int { return len(s) + len(b) }, func(s, a, b string) string {
 		return strings.Replace(s, a, b, 1)
 	}),
@@ -154,7 +150,7 @@ var textFilters = map[string]func(r *run, value, a, b any) (any, error){
 		}
 		decoded, err := url.QueryUnescape(s)
 		if err != nil {
-			return s, nil //nolint:nilerr // text that is not encoded stays as it is
+			return s, nil // text that is not encoded stays as it is
 		}
 		return decoded, r.charge(len(decoded))
 	},

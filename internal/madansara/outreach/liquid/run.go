@@ -239,8 +239,7 @@ func (r *run) explain(err error) error {
 
 // explainFilter looks inside, which the library's error does not let errors.As do.
 func (r *run) explainFilter(filter expressions.FilterError) error {
-	var inner expressions.FilterError
-	if errors.As(filter.Err, &inner) {
+	if inner, ok := errors.AsType[expressions.FilterError](filter.Err); ok {
 		return r.explainFilter(inner)
 	}
 	var limit limitError

@@ -36,6 +36,7 @@ func (r reference) resolves(vars map[string]any) bool {
 type scanned struct {
 	references []reference
 	defined    map[string]bool
+	depth      int // blocks open
 }
 
 // scan refuses what the library's parser lets through or dies of, and collects
@@ -48,10 +49,10 @@ func scan(source string) (scanned, error) {
 	if !utf8.ValidString(source) {
 		return out, fault.New(fault.Invalid, "The template is not valid UTF-8.")
 	}
-	if i := strings.IndexByte(source, 0); i >= 0 {
-		return out, at(1+strings.Count(source[:i], "\n"), "a NUL character is not text")
+	if before, _, found := strings.Cut(source, "\x00"); found {
+		return out, at(1+strings.Count(before, "\n"), "a NUL character is not text")
 	}
-	depth, verbatim, verbatimLine := 0, "", 0
+	verbatim, verbatimLine := "", 0
 	for _, token := range parser.Scan(source, parser.SourceLoc{LineNo: 1}, nil) {
 		line := token.SourceLoc.LineNo
 		if verbatim != "" { // inside raw or comment nothing counts but its end
@@ -60,38 +61,31 @@ func scan(source string) (scanned, error) {
 			}
 			continue
 		}
-		switch token.Type {
-		case parser.TextTokenType:
-			if err := unclosed(token.Source, line); err != nil {
-				return out, err
-			}
-		case parser.ObjTokenType:
-			if err := out.expression(token.Args, line); err != nil {
-				return out, err
-			}
-		case parser.TagTokenType:
-			if token.Name == "raw" || token.Name == "comment" {
-				verbatim, verbatimLine = token.Name, line
-				continue
-			}
-			if b := blocks[token.Name]; b != nil && b.IsBlockStart() {
-				depth++
-			} else if b != nil && b.end {
-				depth--
-			}
-			if depth > MaxDepth {
-				return out, at(line, "blocks are nested deeper than %d", MaxDepth)
-			}
-			if err := out.tag(token, line); err != nil {
-				return out, err
-			}
-		default: // white space control
+		if token.Type == parser.TagTokenType && (token.Name == "raw" || token.Name == "comment") {
+			verbatim, verbatimLine = token.Name, line
+			continue
+		}
+		if err := out.token(token, line); err != nil {
+			return out, err
 		}
 	}
 	if verbatim != "" {
 		return out, at(verbatimLine, "%q has no %q", verbatim, "end"+verbatim)
 	}
 	return out, nil
+}
+
+func (s *scanned) token(token parser.Token, line int) error {
+	switch token.Type {
+	case parser.TextTokenType:
+		return unclosed(token.Source, line)
+	case parser.ObjTokenType:
+		return s.expression(token.Args, line)
+	case parser.TagTokenType:
+		return s.tag(token, line)
+	default: // white space control
+		return nil
+	}
 }
 
 func unclosed(text string, line int) error {
@@ -104,6 +98,14 @@ func unclosed(text string, line int) error {
 }
 
 func (s *scanned) tag(token parser.Token, line int) error {
+	if b := blocks[token.Name]; b != nil && b.IsBlockStart() {
+		s.depth++
+	} else if b != nil && b.end {
+		s.depth--
+	}
+	if s.depth > MaxDepth {
+		return at(line, "blocks are nested deeper than %d", MaxDepth)
+	}
 	args := token.Args
 	switch token.Name {
 	case "assign":

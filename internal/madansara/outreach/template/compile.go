@@ -60,8 +60,7 @@ func Compile(source Source) (*Compiled, error) {
 }
 
 func message(err error) string {
-	var f *fault.Error
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f.Message
 	}
 	return err.Error()
@@ -95,8 +94,7 @@ func (c *Compiled) Render(ctx context.Context, vars map[string]any) (Rendered, e
 }
 
 func inPart(part string, err error) error {
-	var f *fault.Error
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return fault.Wrap(f.Err, f.Code, "%s: %s", part, f.Message)
 	}
 	return err

@@ -48,23 +48,20 @@ type Service struct {
 func New(db *engardedb.DB, clock clockwork.Clock) *Service { return &Service{db: db, clock: clock} }
 
 // check refuses a draft that cannot be rendered or stored.
-func (d Draft) check() (*Compiled, error) {
+func (d Draft) check() error {
 	if strings.TrimSpace(d.Name) == "" || !utf8.ValidString(d.Name) || strings.ContainsRune(d.Name, 0) {
-		return nil, fault.At("body.name", nil, "is no text that can be shown")
+		return fault.At("body.name", nil, "is no text that can be shown")
 	}
 	if strings.TrimSpace(d.BodyHTML) == "" && strings.TrimSpace(d.BodyText) == "" {
-		return nil, fault.At("body.body_html", nil, "body_html and body_text are both empty; a message needs one")
+		return fault.At("body.body_html", nil, "body_html and body_text are both empty; a message needs one")
 	}
-	return Compile(d.source())
-}
-
-func (d Draft) source() Source {
-	return Source{Subject: d.Subject, BodyHTML: d.BodyHTML, BodyText: d.BodyText}
+	_, err := Compile(Source{Subject: d.Subject, BodyHTML: d.BodyHTML, BodyText: d.BodyText})
+	return err
 }
 
 // Create stores a template; one that cannot be read is refused with the line and reason.
 func (s *Service) Create(ctx context.Context, tenant uuid.UUID, channel string, d Draft) (created Template, err error) {
-	if _, err := d.check(); err != nil {
+	if err := d.check(); err != nil {
 		return Template{}, err
 	}
 	id, err := uuid.NewV7()
@@ -87,7 +84,7 @@ func (s *Service) Create(ctx context.Context, tenant uuid.UUID, channel string, 
 
 // Update replaces a template. Messages that are not sent yet get the new text.
 func (s *Service) Update(ctx context.Context, tenant, id uuid.UUID, d Draft) (updated Template, err error) {
-	if _, err := d.check(); err != nil {
+	if err := d.check(); err != nil {
 		return Template{}, err
 	}
 	err = s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {

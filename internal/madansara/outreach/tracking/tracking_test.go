@@ -23,13 +23,13 @@ import (
 
 // bundle is a message that was sent, and the service that answers its links.
 type bundle struct {
-	db               *engardedb.DB
-	clock            *clockwork.FakeClock
-	tenant, message  uuid.UUID
-	contact, segment uuid.UUID
-	links            tracking.Links
-	signer           *tracking.Signer
-	client           *http.Client
+	db              *engardedb.DB
+	clock           *clockwork.FakeClock
+	tenant, message uuid.UUID
+	contact         uuid.UUID
+	links           tracking.Links
+	signer          *tracking.Signer
+	client          *http.Client
 }
 
 func setup(t *testing.T) *bundle {
