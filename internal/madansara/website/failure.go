@@ -29,6 +29,12 @@ func poisonReason(err error) string {
 	return "the event can't be stored"
 }
 
+// isRepeat reports that an event is in the database already.
+func isRepeat(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "23505" && (pg.ConstraintName == "page_views_pkey" || pg.ConstraintName == "website_events_pkey")
+}
+
 // isRetryable reports a transaction that may succeed when run again: a
 // deadlock or a failed serialisation.
 func isRetryable(err error) bool {

@@ -52,14 +52,17 @@ func (s *store) write(ctx context.Context, tenant uuid.UUID, rows []row) error {
 		}
 	}
 	var err error
+	repeats := false
 	for range attempts {
 		err = s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
-			g := group{store: s, tx: tx, changesPeople: changesPeople, entries: newEntries(tenant, rows)}
+			g := group{store: s, tx: tx, changesPeople: changesPeople, repeats: repeats, entries: newEntries(tenant, rows)}
 			return g.write(ctx)
 		})
 		switch {
 		case errors.Is(err, errChangesPeople):
 			changesPeople = true
+		case !repeats && isRepeat(err):
+			repeats = true
 		case !isRetryable(err):
 			return err //nolint:wrapcheck // engardedb says what it was
 		}
@@ -74,17 +77,19 @@ type group struct {
 	*store
 	tx            engardedb.Tx
 	changesPeople bool
-	entries       []*entry
-	contacts      map[uuid.UUID]uuid.UUID // of the visitors that have one
-	resolved      []uuid.UUID             // contacts that the new events say something of
-	late          []conversion.LateTouch  // visits that a conversion may have overtaken
+	// repeats says that some of the entries may be in the database already.
+	// Nearly no group has one, so a group is first written as if all were new,
+	// which spares looking each up and reading back which were.
+	repeats    bool
+	namesUsers bool // some entry has a user id
+	entries    []*entry
+	contacts   map[uuid.UUID]uuid.UUID // of the visitors that have one
+	resolved   []uuid.UUID             // contacts that the new events say something of
+	late       []conversion.LateTouch  // visits that a conversion may have overtaken
 }
 
 func (g *group) write(ctx context.Context) error {
 	if err := g.writeEvents(ctx); err != nil {
-		return err
-	}
-	if err := g.writeSessions(ctx); err != nil {
 		return err
 	}
 	if err := g.resolve(ctx); err != nil {
@@ -96,8 +101,9 @@ func (g *group) write(ctx context.Context) error {
 	return g.reattribute(ctx)
 }
 
-// writeEvents locks, names the visitors and inserts the events; those that the
-// database knew already are marked and have no further effect.
+// writeEvents locks, names the visitors, inserts the events and counts them
+// into their sessions. Those that the database knew already are marked and have
+// no further effect.
 func (g *group) writeEvents(ctx context.Context) error {
 	var batch pgx.Batch
 	lock := contact.HoldSQL
@@ -116,11 +122,28 @@ func (g *group) writeEvents(ctx context.Context) error {
 		batch = pgx.Batch{}
 	}
 	for _, e := range g.entries {
-		e.known = true
+		e.known = g.repeats
+		g.namesUsers = g.namesUsers || e.UserID != ""
 	}
 	g.queuePageViews(&batch)
 	g.queueEvents(&batch)
+	if g.repeats { // only the new ones count into their sessions
+		if err := g.send(ctx, &batch); err != nil {
+			return err
+		}
+		batch = pgx.Batch{}
+	}
+	g.queueSessions(&batch)
 	return g.send(ctx, &batch)
+}
+
+// queueInsert queues an INSERT of events and reads from its answer what is not
+// known beforehand: which of them are new, and whom they name.
+func (g *group) queueInsert(batch *pgx.Batch, sql *eventInsert, c *columns, args ...any) {
+	queued := batch.Queue(sql.text(g.namesUsers, g.repeats), args...)
+	if g.namesUsers || g.repeats {
+		queued.Query(c.markNew)
+	}
 }
 
 func (g *group) send(ctx context.Context, batch *pgx.Batch) error {
@@ -132,15 +155,6 @@ func (g *group) send(ctx context.Context, batch *pgx.Batch) error {
 	}
 	return nil
 }
-
-const upsertVisitors = `
-	INSERT INTO website_visitors AS v (tenant_uuid, visitor_uuid, anonymous_id, first_seen_at, last_seen_at, contact_uuid)
-	SELECT $1, n.id, n.anonymous_id, n.first, n.last, i.contact_uuid
-	FROM unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[]) AS n (id, anonymous_id, first, last)
-	LEFT JOIN contact_identities i ON i.tenant_uuid = $1 AND i.kind = 'anonymous_id' AND i.value = n.anonymous_id
-	ON CONFLICT (tenant_uuid, visitor_uuid) DO UPDATE
-	SET first_seen_at = least(v.first_seen_at, excluded.first_seen_at), last_seen_at = greatest(v.last_seen_at, excluded.last_seen_at)
-	RETURNING visitor_uuid, contact_uuid`
 
 func (g *group) queueVisitors(batch *pgx.Batch) {
 	rows := visitorRows(g.entries)
@@ -167,12 +181,6 @@ func (g *group) queueVisitors(batch *pgx.Batch) {
 		return rows.Err() //nolint:wrapcheck // wrapped by send
 	})
 }
-
-const selectLastSessions = `
-	SELECT n.id, s.session_uuid, s.ended_at
-	FROM unnest($2::uuid[]) AS n (id), LATERAL (
-		SELECT session_uuid, ended_at FROM website_sessions s
-		WHERE s.tenant_uuid = $1 AND s.visitor_uuid = n.id ORDER BY started_at DESC LIMIT 1) s`
 
 // queueLastSessions asks for the running sessions of visitors whose page views
 // came without a session; the visitors' rows are locked by then.
@@ -203,32 +211,6 @@ func (g *group) queueLastSessions(batch *pgx.Batch) (last map[uuid.UUID]lastSess
 	return last, true
 }
 
-// The contact is joined here because nearly every event that names a user names
-// one that is known; only the others cost a second look.
-const insertPageViews = `
-	INSERT INTO page_views (tenant_uuid, message_id, visitor_uuid, session_uuid, contact_uuid, occurred_at, received_at,
-		url, path, title, referrer, properties, context)
-	SELECT $1, n.message_id, n.visitor, n.session, i.contact_uuid, n.occurred, n.received,
-		n.url, n.path, n.title, n.referrer, n.properties, n.context
-	FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-		$8::text[], $9::text[], $10::text[], $11::text[], $12::jsonb[], $13::jsonb[])
-		AS n (message_id, visitor, session, user_id, occurred, received, url, path, title, referrer, properties, context)
-	LEFT JOIN contact_identities i ON i.tenant_uuid = $1 AND i.kind = 'user_id' AND i.value = n.user_id
-	ON CONFLICT (tenant_uuid, message_id) DO NOTHING
-	RETURNING message_id, contact_uuid`
-
-const insertEvents = `
-	INSERT INTO website_events (tenant_uuid, message_id, type, name, visitor_uuid, session_uuid, contact_uuid, occurred_at, received_at,
-		url, properties, context)
-	SELECT $1, n.message_id, n.type, n.name, n.visitor, n.session, i.contact_uuid, n.occurred, n.received,
-		n.url, n.properties, n.context
-	FROM unnest($2::text[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[], $8::timestamptz[], $9::timestamptz[],
-		$10::text[], $11::jsonb[], $12::jsonb[])
-		AS n (message_id, type, name, visitor, session, user_id, occurred, received, url, properties, context)
-	LEFT JOIN contact_identities i ON i.tenant_uuid = $1 AND i.kind = 'user_id' AND i.value = n.user_id
-	ON CONFLICT (tenant_uuid, message_id) DO NOTHING
-	RETURNING message_id, contact_uuid`
-
 func (g *group) queuePageViews(batch *pgx.Batch) {
 	var c columns
 	var url, path, title, referrer texts
@@ -245,8 +227,8 @@ func (g *group) queuePageViews(batch *pgx.Batch) {
 	if len(c.entries) == 0 {
 		return
 	}
-	batch.Queue(insertPageViews, g.tx.Tenant(), c.messages, c.visitors, c.sessions, c.users, c.occurred, c.received,
-		url, path, title, referrer, c.properties, c.contexts).Query(c.markNew)
+	g.queueInsert(batch, &insertPageViews, &c, g.tx.Tenant(), c.messages, c.visitors, c.sessions, c.users, c.occurred, c.received,
+		url, path, title, referrer, c.properties, c.contexts)
 }
 
 func (g *group) queueEvents(batch *pgx.Batch) {
@@ -264,8 +246,8 @@ func (g *group) queueEvents(batch *pgx.Batch) {
 	if len(c.entries) == 0 {
 		return
 	}
-	batch.Queue(insertEvents, g.tx.Tenant(), c.messages, types, names, c.visitors, c.sessions, c.users, c.occurred, c.received,
-		urls, c.properties, c.contexts).Query(c.markNew)
+	g.queueInsert(batch, &insertEvents, &c, g.tx.Tenant(), c.messages, types, names, c.visitors, c.sessions, c.users, c.occurred, c.received,
+		urls, c.properties, c.contexts)
 }
 
 // Columns of a statement's parameters, as unnest takes them.
@@ -318,51 +300,12 @@ func (c *columns) markNew(rows pgx.Rows) error {
 	return rows.Err() //nolint:wrapcheck // wrapped by send
 }
 
-// A session's beginning is told by its earliest page; when that arrives late,
-// or after an event without a page, the session and its touch are corrected.
-const upsertSessions = `
-	WITH n AS MATERIALIZED (
-		SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[], $8::text[],
-			$9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int[], $16::int[], $17::uuid[], $18::bool[])
-		AS n (id, visitor, started, ended, landing, referrer, source, medium, campaign, term, content, channel, device, pages, events, touch, ours)
-	), s AS (
-		INSERT INTO website_sessions AS s (tenant_uuid, session_uuid, visitor_uuid, started_at, ended_at, landing_url, referrer,
-			utm_source, utm_medium, utm_campaign, utm_term, utm_content, channel, device, page_view_count, event_count)
-		SELECT $1, id, visitor, started, ended, landing, referrer, source, medium, campaign, term, content, channel, device, pages, events FROM n
-		ON CONFLICT (tenant_uuid, session_uuid) DO UPDATE SET
-			(landing_url, referrer, utm_source, utm_medium, utm_campaign, utm_term, utm_content, channel) = (
-				SELECT b.* FROM (VALUES
-					(true, excluded.landing_url, excluded.referrer, excluded.utm_source, excluded.utm_medium, excluded.utm_campaign,
-						excluded.utm_term, excluded.utm_content, excluded.channel),
-					(false, s.landing_url, s.referrer, s.utm_source, s.utm_medium, s.utm_campaign, s.utm_term, s.utm_content, s.channel)
-				) AS w (better, landing, referrer, source, medium, campaign, term, content, channel),
-				LATERAL (SELECT w.landing, w.referrer, w.source, w.medium, w.campaign, w.term, w.content, w.channel) b
-				WHERE w.better = (excluded.landing_url <> '' AND (s.landing_url = '' OR excluded.started_at < s.started_at))),
-			device = CASE WHEN s.device = '' THEN excluded.device ELSE s.device END,
-			started_at = least(s.started_at, excluded.started_at),
-			ended_at = greatest(s.ended_at, excluded.ended_at),
-			page_view_count = s.page_view_count + excluded.page_view_count,
-			event_count = s.event_count + excluded.event_count
-		RETURNING s.session_uuid, s.visitor_uuid, s.started_at, s.landing_url, s.channel, s.utm_source, s.utm_medium, s.utm_campaign, (xmax = 0) AS is_new
-	)
-	INSERT INTO customer_touchpoints AS t (tenant_uuid, touchpoint_uuid, source_key, kind, channel, source, medium, campaign,
-		visitor_uuid, contact_uuid, session_uuid, occurred_at)
-	SELECT $1, n.touch, 'session:' || s.session_uuid, 'visit', s.channel, s.utm_source, s.utm_medium, s.utm_campaign,
-		s.visitor_uuid, v.contact_uuid, s.session_uuid, s.started_at
-	FROM s JOIN n ON n.id = s.session_uuid
-	JOIN website_visitors v ON v.tenant_uuid = $1 AND v.visitor_uuid = s.visitor_uuid
-	WHERE NOT n.ours AND (s.is_new OR s.landing_url = n.landing AND s.started_at = n.started)
-	ORDER BY s.session_uuid
-	ON CONFLICT (tenant_uuid, source_key) DO UPDATE
-	SET channel = excluded.channel, source = excluded.source, medium = excluded.medium, campaign = excluded.campaign, occurred_at = excluded.occurred_at
-	WHERE t.occurred_at >= excluded.occurred_at`
-
-// writeSessions counts the new events into their sessions. A session's start is
+// queueSessions counts the new events into their sessions. A session's start is
 // a touch, unless a click in one of our messages brought it: the click is.
-func (g *group) writeSessions(ctx context.Context) error {
+func (g *group) queueSessions(batch *pgx.Batch) {
 	rows := sessionRows(g.entries)
 	if len(rows) == 0 {
-		return nil
+		return
 	}
 	n := len(rows)
 	var (
@@ -383,11 +326,8 @@ func (g *group) writeSessions(ctx context.Context) error {
 			g.late = append(g.late, conversion.LateTouch{VisitorUUID: &r.visitor, OccurredAt: r.start})
 		}
 	}
-	if _, err := g.tx.Exec(ctx, upsertSessions, g.tx.Tenant(), ids, visitors, started, ended, landing, referrer,
-		source, medium, campaign, term, content, names, dev, pages, events, touches, ours); err != nil {
-		return fmt.Errorf("write sessions: %w", err)
-	}
-	return nil
+	batch.Queue(upsertSessions, g.tx.Tenant(), ids, visitors, started, ended, landing, referrer,
+		source, medium, campaign, term, content, names, dev, pages, events, touches, ours)
 }
 
 func urlPath(address string) string {
