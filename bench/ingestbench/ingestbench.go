@@ -3,6 +3,7 @@
 package ingestbench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -171,6 +172,7 @@ func (b *bench) run(ctx context.Context) (Result, error) {
 	}
 	r.IdleBytes = resident()
 	var batch, single, copied, batchRatio, singleRatio []float64
+	var p50s, p99s []time.Duration
 	for round := range b.opts.Rounds {
 		perSecond, _, err := b.load(ctx, bodies(round, b.opts.BatchEvents, 100), 100, 8, &r)
 		if err != nil {
@@ -188,18 +190,17 @@ func (b *bench) run(ctx context.Context) (Result, error) {
 			return r, err
 		}
 		slices.Sort(latencies)
-		if p99 := latencies[len(latencies)*99/100]; r.SingleP99 == 0 || p99 < r.SingleP99 {
-			r.SingleP50, r.SingleP99 = latencies[len(latencies)/2], p99
-		}
+		p50s, p99s = append(p50s, latencies[len(latencies)/2]), append(p99s, latencies[len(latencies)*99/100])
 		batch, single, copied = append(batch, perSecond), append(single, alone), append(copied, raw)
 		batchRatio, singleRatio = append(batchRatio, perSecond/raw), append(singleRatio, alone/raw)
 	}
 	r.BatchPerSecond, r.SinglePerSecond, r.CopyPerSecond = median(batch), median(single), median(copied)
 	r.BatchRatio, r.SingleRatio = median(batchRatio), median(singleRatio)
+	r.SingleP50, r.SingleP99 = median(p50s), median(p99s)
 	return r, nil
 }
 
-func median(v []float64) float64 {
+func median[T cmp.Ordered](v []T) T {
 	slices.Sort(v)
 	return v[len(v)/2]
 }

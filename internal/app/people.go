@@ -25,7 +25,7 @@ func (p people) IdentifyTx(ctx context.Context, tx engardedb.Tx, identity conver
 	var person conversion.Person
 	if identity.AnonymousID != "" {
 		visitor := website.VisitorID(tx.Tenant(), identity.AnonymousID)
-		claim.Visitor, person.VisitorUUID = visitor, &visitor
+		claim.Visitor, claim.AnonymousID, person.VisitorUUID = visitor, identity.AnonymousID, &visitor
 	}
 	contacts, err := contact.ResolveTx(ctx, tx, []contact.Claim{claim}, p.clock.Now().UTC())
 	if err != nil {

@@ -37,4 +37,10 @@ func TestPeopleAreWhoTheContactsSay(t *testing.T) {
 	stranger := identify(conversion.Identity{AnonymousID: "a2"})
 	require.Nil(t, stranger.ContactUUID)
 	require.Equal(t, website.VisitorID(tenant, "a2"), *stranger.VisitorUUID)
+
+	// A visitor that comes after its order is the person's from its first event.
+	require.NoError(t, db.Tenant(t.Context(), tenant, func(ctx context.Context, tx engardedb.Tx) error {
+		var value string
+		return tx.QueryRow(ctx, "select value from contact_identities where kind = 'anonymous_id' and contact_uuid = $1", byEmail.ContactUUID).Scan(&value)
+	}))
 }

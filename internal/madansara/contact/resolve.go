@@ -29,6 +29,9 @@ type Identity struct{ Kind, Value string }
 type Claim struct {
 	UserID, Email string    // empty when not said
 	Visitor       uuid.UUID // Nil when the event has none
+	// AnonymousID is the visitor's, when its row may not be there yet: the
+	// visitor is then the contact's from its first event.
+	AnonymousID string
 	// Previous is the id that an alias says the person had before, with the
 	// visitor it would be.
 	Previous        string
@@ -194,6 +197,10 @@ func (g *graph) claim(c *Claim) *person {
 	}
 	p.identified = p.identified || c.UserID != ""
 	g.link(c.Visitor, p)
+	if id := (Identity{AnonymousID, c.AnonymousID}); c.AnonymousID != "" && !g.exists[c.Visitor] && g.identities[id] == nil {
+		g.newIdentities = append(g.newIdentities, id)
+		g.identities[id] = p
+	}
 	if c.Previous != "" {
 		g.link(c.PreviousVisitor, p)
 	}
