@@ -312,9 +312,16 @@ func isOrigin(text string) bool {
 		u.User == nil && u.Path == "" && u.RawQuery == "" && u.Fragment == ""
 }
 
+// fewestConnections leaves requests and jobs one each beside the job queue's listener.
+const fewestConnections = 3
+
 func (c *checker) database(cfg Config) {
 	c.between("DB_POOL_SIZE", cfg.DBPoolSize, 1, 1000)
 	c.between("DB_MAX_OVERFLOW", cfg.DBMaxOverflow, 0, 1000)
+	if total := cfg.DBPoolSize + cfg.DBMaxOverflow; cfg.DBPoolSize >= 1 && cfg.DBMaxOverflow >= 0 && total < fewestConnections {
+		c.badf("DB_MAX_OVERFLOW", "allows %d connections together with DB_POOL_SIZE=%d; the job queue listens on one, so at least %d are needed",
+			total, cfg.DBPoolSize, fewestConnections)
+	}
 	if cfg.DBPoolTimeout <= 0 {
 		c.badf("DB_POOL_TIMEOUT", "must be more than 0 seconds")
 	}

@@ -77,6 +77,7 @@ func TestBadValuesNameTheVariableAndAnExample(t *testing.T) {
 		{nil, []string{"PORT", "70000"}, "PORT", "between 1 and 65535"},
 		{nil, []string{"DB_POOL_SIZE", "0"}, "DB_POOL_SIZE", "between"},
 		{nil, []string{"DB_MAX_OVERFLOW", "-1"}, "DB_MAX_OVERFLOW", "between"},
+		{nil, []string{"DB_POOL_SIZE", "1", "DB_MAX_OVERFLOW", "1"}, "DB_MAX_OVERFLOW", "at least 3"},
 		{nil, []string{"DB_POOL_TIMEOUT", "soon"}, "DB_POOL_TIMEOUT", "number of seconds"},
 		{nil, []string{"DB_POOL_TIMEOUT", "NaN"}, "DB_POOL_TIMEOUT", "number of seconds"},
 		{nil, []string{"DB_POOL_RECYCLE", "0"}, "DB_POOL_RECYCLE", "more than 0"},
