@@ -50,7 +50,7 @@ func up(t *testing.T, dataDir string) *running {
 	r.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), program, "up")
 	r.cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dataDir, "MADANSARA_DATA_DIR=" + dataDir,
-		"PORT=" + freePort(t), "SHOP_PORT=" + freePort(t), "MAILBOX_PORT=" + freePort(t), "MAILBOX_SMTP_PORT=" + freePort(t),
+		"PORT=" + freePort(t), "SHOP_PORT=" + freePort(t), "MAILBOX_PORT=" + freePort(t),
 	}
 	r.cmd.Stderr = r.log
 	stdout, err := r.cmd.StdoutPipe()
