@@ -85,15 +85,9 @@ RETURNING *;
 UPDATE outreach_messages SET status = 'unknown', error = sqlc.arg(error)::text
 WHERE sending_job_id = sqlc.arg(job)::bigint AND status = 'sending';
 
--- name: RecordSent :execrows
--- A message given up as unknown while its sender lived after all is sent: the server said so.
--- What a person resolved belongs to no job any more.
-UPDATE outreach_messages SET status = 'sent', sent_at = sqlc.arg(sent_at)::timestamptz, provider_reply = sqlc.arg(reply)::text,
-    subject = sqlc.arg(subject)::text, error = ''
-WHERE message_uuid = $1 AND sending_job_id = sqlc.arg(job)::bigint AND status IN ('sending', 'unknown');
-
 -- name: RecordUnsent :execrows
 -- subject stays what it was when the failure came before rendering.
+-- What a person resolved belongs to no job any more.
 UPDATE outreach_messages SET status = sqlc.arg(status)::text, error = sqlc.arg(error)::text, not_before = sqlc.arg(not_before)::timestamptz,
     sending_job_id = CASE WHEN sqlc.arg(status)::text = 'unknown' THEN sending_job_id END,
     attempts = attempts - sqlc.arg(uncounted)::int,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -56,26 +57,46 @@ RETURNING m.message_uuid, m.template_uuid, m.channel, m.address, m.attempts, m.d
 // maxCancelled bounds how many messages one commit takes back before it claims one.
 const maxCancelled = 100
 
-// claim marks the next message as being sent by this job, and takes back those
-// whose recipients have changed their mind; nil when nothing is due.
+// claim marks the next message as being sent by this job, past those whose
+// recipients have changed their mind; nil when nothing is due.
 func (r *run) claim(ctx context.Context, tx engardedb.Tx) (*claimed, error) {
+	m, err := r.claimOne(ctx, tx)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	return r.orNext(ctx, tx, m)
+}
+
+// orNext returns m, or, while recipients have changed their mind, takes their
+// messages back and returns the next that is to be sent.
+func (r *run) orNext(ctx context.Context, tx engardedb.Tx, m *claimed) (*claimed, error) {
 	for range maxCancelled {
-		m, err := r.claimOne(ctx, tx)
-		if err != nil || m == nil {
-			return nil, err
-		}
 		why := m.changedMind()
 		if why == "" {
 			return m, nil
 		}
-		_, err = outreachdb.New(tx).RecordUnsent(ctx, outreachdb.RecordUnsentParams{
+		_, err := outreachdb.New(tx).RecordUnsent(ctx, outreachdb.RecordUnsentParams{
 			MessageUUID: m.message, Job: r.job.ID, Status: string(Cancelled), Error: why, NotBefore: r.clock.Now().UTC(), Uncounted: 1,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("cancel a message: %w", err)
 		}
+		if m, err = r.claimOne(ctx, tx); err != nil || m == nil {
+			return nil, err
+		}
 	}
-	return nil, nil //nolint:nilnil // nothing claimed in this commit; the caller looks again
+	return nil, r.release(ctx, tx, m)
+}
+
+// release puts a message back that was claimed and not looked at.
+func (r *run) release(ctx context.Context, tx engardedb.Tx, m *claimed) error {
+	_, err := outreachdb.New(tx).RecordUnsent(ctx, outreachdb.RecordUnsentParams{
+		MessageUUID: m.message, Job: r.job.ID, Status: string(Queued), NotBefore: r.clock.Now().UTC(), Uncounted: 1,
+	})
+	if err != nil {
+		return fmt.Errorf("put a message back: %w", err)
+	}
+	return nil
 }
 
 func (m *claimed) changedMind() string {
@@ -89,14 +110,22 @@ func (m *claimed) changedMind() string {
 }
 
 func (r *run) claimOne(ctx context.Context, tx engardedb.Tx) (*claimed, error) {
-	query := claimCampaign
+	query, args := r.claimQuery()
+	return scanClaimed(tx.QueryRow(ctx, query, args...))
+}
+
+func (r *run) claimQuery() (query string, args []any) {
+	query = claimCampaign
 	if r.job.Args.Campaign == uuid.Nil {
 		query = claimSingle
 	}
+	return query, []any{r.job.Args.Campaign, r.clock.Now().UTC(), r.job.ID}
+}
+
+func scanClaimed(row pgx.Row) (*claimed, error) {
 	m := &claimed{}
 	to := &m.recipient
-	err := tx.QueryRow(ctx, query, r.job.Args.Campaign, r.clock.Now().UTC(), r.job.ID).Scan(
-		&m.message, &m.template, &m.channel, &m.address, &m.attempts, &m.data,
+	err := row.Scan(&m.message, &m.template, &m.channel, &m.address, &m.attempts, &m.data,
 		&to.UUID, &to.Email, &to.FirstName, &to.LastName, &to.TimeZone, &to.Traits, &m.consent, &m.suppressed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil //nolint:nilnil // nothing is due
@@ -105,6 +134,47 @@ func (r *run) claimOne(ctx context.Context, tx engardedb.Tx) (*claimed, error) {
 		return nil, fmt.Errorf("claim a message: %w", err)
 	}
 	return m, nil
+}
+
+// recordSent says that the server accepted a message. One that was given up as
+// unknown while its sender lived after all becomes sent too: the server said so.
+// What a person resolved belongs to no job any more.
+const recordSent = `
+UPDATE outreach_messages SET status = 'sent', sent_at = $3, provider_reply = $4, subject = $5, error = ''
+WHERE message_uuid = $1 AND sending_job_id = $2 AND status IN ('sending', 'unknown')`
+
+// recordAndClaim records a sent message and, when more is wanted, claims the
+// next, in one round trip.
+func (r *run) recordAndClaim(ctx context.Context, tx engardedb.Tx, sent *sentMessage, more bool) (*claimed, error) {
+	batch := &pgx.Batch{}
+	batch.Queue(recordSent, sent.message, r.job.ID, sent.at, sent.reply, sent.subject)
+	if more {
+		query, args := r.claimQuery()
+		batch.Queue(query, args...)
+	}
+	results := tx.SendBatch(ctx, batch)
+	next, err := r.readRecordAndClaim(ctx, results, sent, more)
+	if closeErr := results.Close(); err == nil && closeErr != nil {
+		err = fmt.Errorf("record a sent message: %w", closeErr)
+	}
+	if err != nil || next == nil {
+		return nil, err
+	}
+	return r.orNext(ctx, tx, next)
+}
+
+func (r *run) readRecordAndClaim(ctx context.Context, results pgx.BatchResults, sent *sentMessage, more bool) (*claimed, error) {
+	tag, err := results.Exec()
+	if err != nil {
+		return nil, fmt.Errorf("record a sent message: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		r.log.WarnContext(ctx, "a person decided about a message before its sender was heard", slog.String("message", sent.message.String()))
+	}
+	if !more {
+		return nil, nil //nolint:nilnil // nothing was to be claimed
+	}
+	return scanClaimed(results.QueryRow())
 }
 
 // left is what remains to be done for a campaign or the single sends.

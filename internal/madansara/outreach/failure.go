@@ -74,7 +74,7 @@ func backOff(attempts int, asked, first time.Duration) time.Duration {
 
 // failed returns what is to be recorded about a message that was not accepted,
 // or about which nobody knows.
-func (r *run) failed(m *claimed, subject string, cause error) record {
+func (r *run) failed(m *claimed, subject string, cause error) *record {
 	r.failures++
 	outages := recentErrors(r.job.Errors, r.clock.Now()) + 1
 	v := judge(cause, m, r.failures, outages, r.cfg, r.clock.Now().UTC())
@@ -88,9 +88,9 @@ func (r *run) failed(m *claimed, subject string, cause error) record {
 		r.unreachable = cause
 	}
 	r.paused = v.pause != ""
-	return func(ctx context.Context, tx engardedb.Tx) error {
+	return &record{or: func(ctx context.Context, tx engardedb.Tx) error {
 		return r.recordFailure(ctx, tx, m, subject, cause, v)
-	}
+	}}
 }
 
 func (r *run) recordFailure(ctx context.Context, tx engardedb.Tx, m *claimed, subject string, cause error, v verdict) error {

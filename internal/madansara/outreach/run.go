@@ -132,12 +132,21 @@ func slots(campaign outreachdb.OutreachCampaign, cfg Config) int {
 	return cfg.Senders
 }
 
-// record stores what became of a message.
-type record func(ctx context.Context, tx engardedb.Tx) error
+// record is what became of a message: sent, or something else to be stored.
+type record struct {
+	sent *sentMessage
+	or   func(ctx context.Context, tx engardedb.Tx) error
+}
+
+type sentMessage struct {
+	message        uuid.UUID
+	at             time.Time
+	reply, subject string
+}
 
 // step is the one commit a message costs: it records what became of the last
 // and, when more is wanted, claims the next (nil when nothing is due).
-func (r *run) step(ctx context.Context, last record, more bool) (next *claimed, err error) {
+func (r *run) step(ctx context.Context, last *record, more bool) (next *claimed, err error) {
 	if last != nil {
 		// What became of a message is recorded even when the job's time is up.
 		var cancel context.CancelFunc
@@ -145,12 +154,17 @@ func (r *run) step(ctx context.Context, last record, more bool) (next *claimed, 
 		defer cancel()
 	}
 	err = r.db.Tenant(ctx, r.job.Args.Tenant, func(ctx context.Context, tx engardedb.Tx) (err error) {
+		more := more && !r.paused
+		if last != nil && last.sent != nil {
+			next, err = r.recordAndClaim(ctx, tx, last.sent, more)
+			return err
+		}
 		if last != nil {
-			if err := last(ctx, tx); err != nil {
+			if err := last.or(ctx, tx); err != nil {
 				return err
 			}
 		}
-		if more && !r.paused {
+		if more {
 			next, err = r.claim(ctx, tx)
 		}
 		return err
@@ -172,7 +186,7 @@ func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // send renders and sends one message and returns what is to be recorded about it.
-func (r *run) send(ctx context.Context, m *claimed) record {
+func (r *run) send(ctx context.Context, m *claimed) *record {
 	content, err := r.render(ctx, m)
 	if err != nil {
 		return r.failed(m, "", &channel.Error{Kind: channel.Rejected, Stage: "render", Err: err})
@@ -194,18 +208,7 @@ func (r *run) send(ctx context.Context, m *claimed) record {
 		return r.failed(m, content.Subject, err)
 	}
 	r.failures = 0
-	return func(ctx context.Context, tx engardedb.Tx) error {
-		recorded, err := outreachdb.New(tx).RecordSent(ctx, outreachdb.RecordSentParams{
-			MessageUUID: m.message, Job: r.job.ID, SentAt: r.clock.Now().UTC(), Reply: receipt.Reply, Subject: content.Subject,
-		})
-		if err != nil {
-			return fmt.Errorf("record a sent message: %w", err)
-		}
-		if recorded == 0 {
-			r.log.WarnContext(ctx, "a person decided about a message before its sender was heard", slog.String("message", m.message.String()))
-		}
-		return nil
-	}
+	return &record{sent: &sentMessage{message: m.message, at: r.clock.Now().UTC(), reply: receipt.Reply, subject: content.Subject}}
 }
 
 func (r *run) session(ctx context.Context, name string) (channel.Session, error) {

@@ -627,36 +627,6 @@ func (q *Queries) PauseCampaign(ctx context.Context, arg PauseCampaignParams) (i
 	return result.RowsAffected(), nil
 }
 
-const recordSent = `-- name: RecordSent :execrows
-UPDATE outreach_messages SET status = 'sent', sent_at = $2::timestamptz, provider_reply = $3::text,
-    subject = $4::text, error = ''
-WHERE message_uuid = $1 AND sending_job_id = $5::bigint AND status IN ('sending', 'unknown')
-`
-
-type RecordSentParams struct {
-	MessageUUID uuid.UUID
-	SentAt      time.Time
-	Reply       string
-	Subject     string
-	Job         int64
-}
-
-// A message given up as unknown while its sender lived after all is sent: the server said so.
-// What a person resolved belongs to no job any more.
-func (q *Queries) RecordSent(ctx context.Context, arg RecordSentParams) (int64, error) {
-	result, err := q.db.Exec(ctx, recordSent,
-		arg.MessageUUID,
-		arg.SentAt,
-		arg.Reply,
-		arg.Subject,
-		arg.Job,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const recordUnsent = `-- name: RecordUnsent :execrows
 UPDATE outreach_messages SET status = $2::text, error = $3::text, not_before = $4::timestamptz,
     sending_job_id = CASE WHEN $2::text = 'unknown' THEN sending_job_id END,
@@ -676,6 +646,7 @@ type RecordUnsentParams struct {
 }
 
 // subject stays what it was when the failure came before rendering.
+// What a person resolved belongs to no job any more.
 func (q *Queries) RecordUnsent(ctx context.Context, arg RecordUnsentParams) (int64, error) {
 	result, err := q.db.Exec(ctx, recordUnsent,
 		arg.MessageUUID,
