@@ -41,16 +41,8 @@ func site(t *testing.T, rec *recorder, attributes string) string {
 	return server.URL
 }
 
-func visit(url string) chromedp.Action[chromedp.Void] {
-	return chromedp.Steps(chromedp.Navigate(url), ready())
-}
-
-func ready() chromedp.Action[chromedp.Void] {
-	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := chromedp.Poll[bool](`!!(window.madansara && window.madansara.version)`)(ctx, t)
-		return err
-	})
-}
+// visit opens the page; its load event waits for the tracker, too.
+func visit(url string) chromedp.Action[chromedp.Void] { return chromedp.Navigate(url) }
 
 func js(source string) chromedp.Action[chromedp.Void] {
 	return chromedp.Evaluate[chromedp.Void](source)
@@ -181,14 +173,14 @@ func TestTracker(t *testing.T) {
 		t.Parallel()
 		b := setup(t, "")
 		var refused atomic.Int32
-		b.rec.answer = func(w http.ResponseWriter, _ *http.Request) bool {
+		b.rec.answerWith(func(w http.ResponseWriter, _ *http.Request) bool {
 			if refused.Add(1) > 1 {
 				return false
 			}
 			w.Header().Set("Retry-After", "2")
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return true
-		}
+		})
 		b.page.Run(t, visit(b.url), js(`madansara.track("Meanwhile")`), settle(), visit(b.url+"/reloaded"))
 		b.rec.wait(t, "page", "track Meanwhile", "page")
 		attempts := b.rec.attempts()
@@ -231,10 +223,10 @@ func TestTracker(t *testing.T) {
 	t.Run("a server that refuses a batch for good is not asked again", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, "")
-		b.rec.answer = func(w http.ResponseWriter, _ *http.Request) bool {
+		b.rec.answerWith(func(w http.ResponseWriter, _ *http.Request) bool {
 			w.WriteHeader(http.StatusUnauthorized)
 			return true
-		}
+		})
 		b.page.Run(t, visit(b.url), settle(), settle())
 		require.Len(t, b.rec.attempts(), 1)
 	})

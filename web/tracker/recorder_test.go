@@ -137,6 +137,14 @@ func (rec *recorder) batch(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
+// answerWith makes the recorder answer so, until answer says it did not; nil
+// takes everything.
+func (rec *recorder) answerWith(answer func(w http.ResponseWriter, r *http.Request) bool) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.answer = answer
+}
+
 // all returns the events so far, in the order they happened.
 func (rec *recorder) all() []event {
 	rec.mu.Lock()
