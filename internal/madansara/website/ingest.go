@@ -2,18 +2,16 @@ package website
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jonboulle/clockwork"
 
@@ -42,6 +40,10 @@ type Ingest struct {
 	logger *slog.Logger
 	queue  *queue
 	bodies sync.Pool
+	// reading is how many bytes of bodies have arrived of requests that are not
+	// in the queue yet; the queue counts those that are.
+	reading      atomic.Int64
+	readingLimit int64
 }
 
 // Config is what Ingest is made of.
@@ -59,7 +61,7 @@ func NewIngest(cfg Config) *Ingest {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	in := &Ingest{keys: cfg.Keys, clock: cfg.Clock, logger: cfg.Logger}
+	in := &Ingest{keys: cfg.Keys, clock: cfg.Clock, logger: cfg.Logger, readingLimit: int64(cfg.Limits.QueueBytes)}
 	in.queue = newQueue(cfg.Limits, &store{db: cfg.DB, conversions: cfg.Conversions, clock: cfg.Clock}, cfg.Clock, cfg.Logger)
 	in.bodies.New = func() any { return new(bytes.Buffer) }
 	return in
@@ -130,16 +132,7 @@ func (in *Ingest) serve(w http.ResponseWriter, r *http.Request, typ segment.Type
 		body = new(bytes.Buffer)
 	}
 	recycle := sync.OnceFunc(func() { in.bodies.Put(body) })
-	if err := readBody(w, r, body); err != nil {
-		recycle()
-		return err
-	}
-	parsed, refusal := segment.Parse(body.Bytes(), typ, batch, in.clock.Now())
-	if refusal != nil {
-		recycle()
-		return malformed(refusal.Location, refusal.Message)
-	}
-	principal, err := in.sender(r.Context(), parsed.WriteKey)
+	principal, parsed, err := in.receive(w, r, body, typ, batch)
 	if err != nil {
 		recycle()
 		return err
@@ -161,6 +154,23 @@ func (in *Ingest) serve(w http.ResponseWriter, r *http.Request, typ segment.Type
 		recycle()
 	}
 	return answerReceipt(w, &parsed)
+}
+
+// receive reads and parses a request's body, and checks who sent it.
+func (in *Ingest) receive(w http.ResponseWriter, r *http.Request, body *bytes.Buffer, typ segment.Type, batch bool) (
+	principal httpkit.Principal, parsed segment.Parsed, err error,
+) {
+	counted := countedReader{total: &in.reading, limit: in.readingLimit}
+	defer counted.release()
+	if err := readBody(w, r, &counted, body); err != nil {
+		return principal, parsed, err
+	}
+	parsed, refusal := segment.Parse(body.Bytes(), typ, batch, in.clock.Now())
+	if refusal != nil {
+		return principal, parsed, malformed(refusal.Location, refusal.Message)
+	}
+	principal, err = in.sender(r.Context(), parsed.WriteKey)
+	return principal, parsed, err
 }
 
 // answerReceipt answers 200 when something was taken, and a problem when all
@@ -265,57 +275,4 @@ func setUserAgent(events []segment.Event, header string) {
 			events[i].Source.UserAgent = header
 		}
 	}
-}
-
-// readBody reads at most segment.MaxBody bytes, unpacked, of JSON.
-func readBody(w http.ResponseWriter, r *http.Request, into *bytes.Buffer) error {
-	into.Reset()
-	if err := checkMediaType(r.Header.Get("Content-Type")); err != nil {
-		return err
-	}
-	if r.ContentLength > segment.MaxBody {
-		return tooLarge()
-	}
-	var from io.Reader = http.MaxBytesReader(w, r.Body, segment.MaxBody)
-	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
-	case "", "identity":
-		if r.ContentLength > 0 {
-			into.Grow(int(r.ContentLength) + bytes.MinRead)
-		}
-	case "gzip":
-		unpacked, err := gzip.NewReader(from)
-		if err != nil {
-			return fault.Wrap(err, fault.Malformed, "The body is not gzip, though Content-Encoding says so.")
-		}
-		from = unpacked
-	default:
-		return fault.New(fault.Malformed, "Content-Encoding %.40q is not understood; use gzip or none.", encoding)
-	}
-	// One byte more than is allowed tells a body that is too large.
-	n, err := into.ReadFrom(io.LimitReader(from, segment.MaxBody+1))
-	var tooMuch *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooMuch), n > segment.MaxBody:
-		return tooLarge()
-	case err != nil:
-		return fault.Wrap(err, fault.Malformed, "The body could not be read to its end.")
-	}
-	return nil
-}
-
-func tooLarge() error {
-	return fault.New(fault.TooLarge, "The body has more than %d bytes; send the events in smaller batches.", segment.MaxBody)
-}
-
-// checkMediaType takes JSON, and text, as which sendBeacon sends it without
-// asking first.
-func checkMediaType(header string) error {
-	if header == "" {
-		return nil
-	}
-	kind, _, err := mime.ParseMediaType(header)
-	if err != nil || kind != "application/json" && kind != "text/plain" {
-		return fault.New(fault.Malformed, "Content-Type %.60q is not understood; send application/json or text/plain.", header)
-	}
-	return nil
 }
