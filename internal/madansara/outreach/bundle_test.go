@@ -166,6 +166,8 @@ type provider struct {
 	accepted map[string][]uuid.UUID // message ids by address
 	// answer is asked before a message is accepted.
 	answer func(m channel.Message) error
+	// hang says of which messages the provider never answers.
+	hang   func(m channel.Message) bool
 	opened int
 	open   func() error
 }
@@ -186,7 +188,11 @@ func (p *provider) Open(context.Context) (channel.Session, error) {
 
 func (p *provider) Close() error { return nil }
 
-func (p *provider) Send(_ context.Context, m channel.Message) (channel.Receipt, error) {
+func (p *provider) Send(ctx context.Context, m channel.Message) (channel.Receipt, error) {
+	if p.hang != nil && p.hang(m) {
+		<-ctx.Done()
+		return channel.Receipt{}, &channel.Error{Kind: channel.Uncertain, Stage: "final dot", Err: ctx.Err()}
+	}
 	if p.answer != nil {
 		if err := p.answer(m); err != nil {
 			return channel.Receipt{}, err

@@ -153,3 +153,19 @@ func TestTheRateIsKept(t *testing.T) {
 	b.awaitStatus(t, c.UUID, outreach.Finished)
 	require.Greater(t, time.Since(began), 2*time.Second, "45 messages at 20 a second")
 }
+
+// A server that never answers holds a sender no longer than its job may take,
+// which is over before another could take the job for stuck; that the message's
+// fate is unknown is recorded after the time is up.
+func TestASilentServerHoldsNobodyForEver(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.cfg.Slice, b.cfg.SendTimeout = 500*time.Millisecond, 500*time.Millisecond
+	b.provider.hang = func(m channel.Message) bool { return m.To.Address == "person5@example.com" }
+	b.start(t).contacts(t, 20)
+	report := b.awaitStatus(t, b.startCampaign(t).UUID, outreach.Finished)
+	require.Equal(t, 19, report.Messages[outreach.Sent], asJSON(t, report.Messages))
+	require.Equal(t, 1, report.Messages[outreach.Unknown])
+	unknown := b.messages(t, outreach.MessageFilter{Status: outreach.Unknown})[0]
+	require.Contains(t, unknown.Error, "final dot")
+}

@@ -20,6 +20,9 @@ type Config struct {
 	// Slice is how long a sender works before it gives its place to the next
 	// job. Default 7 s.
 	Slice time.Duration
+	// SendTimeout is how long the message that a slice ends with may take: servers
+	// that scan content answer the final dot after minutes. Default 3 min.
+	SendTimeout time.Duration
 	// MaxAttempts is how often a message is tried that fails for the time being. Default 5.
 	MaxAttempts int
 	// RetryAfter is the wait after a message's first such failure; it doubles
@@ -42,6 +45,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Slice == 0 {
 		c.Slice = 7 * time.Second
+	}
+	if c.SendTimeout == 0 {
+		c.SendTimeout = 3 * time.Minute
 	}
 	if c.MaxAttempts == 0 {
 		c.MaxAttempts = 5
@@ -112,12 +118,10 @@ func retryDelay(failures int) time.Duration {
 	return min(time.Second<<min(failures-2, 10), 30*time.Second)
 }
 
-// sendTimeout lets a mail server take its time over the message that a slice
-// ends with: servers that scan content answer the final dot after minutes.
-const sendTimeout = 3 * time.Minute
-
 // Timeout bounds a run, its last message included.
-func (w *sendWorker) Timeout(*river.Job[sendArgs]) time.Duration { return sendTimeout + w.cfg.Slice }
+func (w *sendWorker) Timeout(*river.Job[sendArgs]) time.Duration {
+	return w.cfg.Slice + w.cfg.SendTimeout
+}
 
 // Work sends until nothing is due or the slice is over.
 func (w *sendWorker) Work(ctx context.Context, job *river.Job[sendArgs]) error {
