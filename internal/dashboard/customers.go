@@ -124,7 +124,9 @@ func (d *Dashboard) customer(w http.ResponseWriter, r *http.Request, v *view) er
 			page.Orders++
 		}
 	}
-	page.Traits = readTraits(page.Customer.Traits)
+	page.Traits = slices.DeleteFunc(readTraits(page.Customer.Traits), func(t trait) bool {
+		return t.Name == "email" && strings.EqualFold(t.Value, page.Customer.Email) // stands among the identities
+	})
 	page.Days = byDay(timeline(found, page.Customer.CreatedAt), v.Zone)
 	return d.render(w, r, http.StatusOK, customerView(&page))
 }
@@ -172,6 +174,14 @@ func (p *customerPage) spent() string {
 	}
 	slices.Sort(sums)
 	return strings.Join(sums, " + ")
+}
+
+// consentSource says where a consent came from; an event's id means nothing to a person.
+func consentSource(source string) string {
+	if strings.HasPrefix(source, "event ") {
+		return "on the site"
+	}
+	return "by " + source
 }
 
 // readTraits lists a contact's traits by name; nested values stay JSON.

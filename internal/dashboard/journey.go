@@ -59,7 +59,10 @@ type journeyDay struct {
 // timeline puts a history in order, the newest first. Pages and events stand
 // inside their visit; what belongs to none stands alone.
 func timeline(h history, createdAt time.Time) []moment {
-	moments := []moment{{At: createdAt, Kind: "known", Icon: "person", Title: "Became a known customer"}}
+	var moments []moment
+	if !signedUpAt(h.Events, createdAt) {
+		moments = append(moments, moment{At: createdAt, Kind: "known", Icon: "person", Title: "Became a known customer"})
+	}
 	visits := map[uuid.UUID]int{}
 	for _, s := range h.Sessions {
 		visits[s.SessionUUID] = len(moments)
@@ -113,7 +116,7 @@ func visit(s dashboarddb.CustomerSessionsRow) moment {
 	for _, part := range []struct{ name, value string }{
 		{"", s.UtmSource}, {"campaign ", s.UtmCampaign}, {"", s.Device},
 	} {
-		if part.value != "" {
+		if part.value != "" && part.value != s.Channel {
 			details = append(details, part.name+part.value)
 		}
 	}
@@ -138,6 +141,13 @@ func pageName(p dashboarddb.CustomerPagesRow) string {
 	default:
 		return p.URL
 	}
+}
+
+// signedUpAt reports whether a sign-up stands for becoming known at t.
+func signedUpAt(events []dashboarddb.CustomerEventsRow, t time.Time) bool {
+	return slices.ContainsFunc(events, func(e dashboarddb.CustomerEventsRow) bool {
+		return isSignUp(e) && e.OccurredAt.Sub(t).Abs() < time.Minute
+	})
 }
 
 // isSignUp reports whether an event is where somebody said who they are.

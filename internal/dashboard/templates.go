@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/google/uuid"
@@ -48,6 +49,10 @@ type templatePage struct {
 // maxBody bounds each body of a template, in bytes, as the API does.
 const maxBody = 256 << 10
 
+// placeholderSite stands in the starter for the company's own site, which is
+// known once it had a visitor.
+const placeholderSite = "https://example.com/"
+
 // starter is what a new template begins as: something to change, not an empty page.
 var starter = templateForm{
 	Name:    "Welcome offer",
@@ -55,13 +60,27 @@ var starter = templateForm{
 	HTML: `<h1>Hello {{ contact.first_name | default: "there" }},</h1>
 <p>You signed up at {{ tenant.name }}, and we are glad you did.
 Here is ten percent off your first order: <strong>WELCOME10</strong>.</p>
-<p><a href="https://example.com/">Have a look</a></p>
+<p><a href="` + placeholderSite + `">Have a look</a></p>
 <p style="color:#666666;font-size:12px"><a href="{{ unsubscribe_url }}">Unsubscribe</a></p>
 `,
 }
 
 func (d *Dashboard) newTemplate(w http.ResponseWriter, r *http.Request, v *view) error {
-	return d.showTemplate(w, r, v, http.StatusOK, starter)
+	form := starter
+	err := d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
+		landing, err := q.LatestLanding(ctx)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if site, parseErr := url.Parse(landing); parseErr == nil && (site.Scheme == "https" || site.Scheme == "http") {
+			form.HTML = strings.Replace(form.HTML, placeholderSite, site.Scheme+"://"+site.Host+"/", 1)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return d.showTemplate(w, r, v, http.StatusOK, form)
 }
 
 func (d *Dashboard) template(w http.ResponseWriter, r *http.Request, v *view) error {

@@ -213,3 +213,7 @@ FROM channel_templates WHERE template_uuid = @template_uuid;
 -- name: NewestCustomer :one
 -- Whom a template's preview is written to.
 SELECT contact_uuid FROM contacts WHERE email IS NOT NULL ORDER BY contact_uuid DESC LIMIT 1;
+
+-- name: LatestLanding :one
+-- Where visitors land: a first template's link leads there.
+SELECT landing_url FROM website_sessions WHERE landing_url <> '' ORDER BY started_at DESC LIMIT 1;

@@ -992,6 +992,18 @@ func (q *Queries) Customers(ctx context.Context, arg CustomersParams) ([]Custome
 	return items, nil
 }
 
+const latestLanding = `-- name: LatestLanding :one
+SELECT landing_url FROM website_sessions WHERE landing_url <> '' ORDER BY started_at DESC LIMIT 1
+`
+
+// Where visitors land: a first template's link leads there.
+func (q *Queries) LatestLanding(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, latestLanding)
+	var landing_url string
+	err := row.Scan(&landing_url)
+	return landing_url, err
+}
+
 const messagesByDay = `-- name: MessagesByDay :many
 SELECT to_char(sent_at AT TIME ZONE $1::text, 'YYYY-MM-DD')::text AS day, count(*)::bigint AS messages
 FROM outreach_messages WHERE status = 'sent' AND sent_at >= $2::timestamptz AND sent_at < $3::timestamptz GROUP BY 1 ORDER BY 1
