@@ -29,7 +29,7 @@ import (
 
 // Options size the run; the zero value is the documented one.
 type Options struct {
-	BatchEvents  int // events sent in batches of 100 by 8 clients, a round (40,000)
+	BatchEvents  int // events sent in batches of 100 by 16 clients, a round (40,000)
 	SingleEvents int // events sent one by one by 64 clients, a round (10,000)
 	Rounds       int // of which the median counts (3)
 }
@@ -53,7 +53,7 @@ type Result struct {
 func (r Result) String() string {
 	const mb = 1 << 20
 	return fmt.Sprintf(`ingest over HTTP, fsync on, %d cores shared by clients, service and PostgreSQL %s
-batches of 100:  %8.0f events/s   %.2f of raw COPY
+batches of 100, 16 clients: %6.0f events/s   %.2f of raw COPY
 single, 64 clients: %5.0f events/s   %.2f of raw COPY, p50 %s, p99 %s
 raw COPY:        %8.0f events/s
 resident memory: %d MB idle, %d MB under load (clients included)
@@ -174,7 +174,7 @@ func (b *bench) run(ctx context.Context) (Result, error) {
 	var batch, single, copied, batchRatio, singleRatio []float64
 	var p50s, p99s []time.Duration
 	for round := range b.opts.Rounds {
-		perSecond, _, err := b.load(ctx, bodies(round, b.opts.BatchEvents, 100), 100, 8, &r)
+		perSecond, _, err := b.load(ctx, bodies(round, b.opts.BatchEvents, 100), 100, 16, &r)
 		if err != nil {
 			return r, err
 		}
