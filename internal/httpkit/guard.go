@@ -97,6 +97,10 @@ func checkJSON(body []byte) (status int, message string, detail *huma.ErrorDetai
 	if !json.Valid(body) {
 		return http.StatusBadRequest, "The body is not JSON.", &huma.ErrorDetail{Location: "body", Message: syntaxError(body)}
 	}
+	if at := loneSurrogate(body); at >= 0 {
+		return http.StatusUnprocessableEntity, "The body holds half a character, which cannot be stored.",
+			&huma.ErrorDetail{Location: "body", Message: fmt.Sprintf("an escape at byte %d is half of a surrogate pair", at)}
+	}
 	// \u0000 may also be an escaped backslash followed by text; only then is
 	// the body decoded here.
 	if !bytes.Contains(body, []byte(`\u0000`)) {
@@ -113,6 +117,38 @@ func checkJSON(body []byte) (status int, message string, detail *huma.ErrorDetai
 			&huma.ErrorDetail{Location: place, Message: "holds a NUL character"}
 	}
 	return 0, "", nil
+}
+
+// loneSurrogate returns where an escape such as \ud800 stands without its other
+// half, -1 for nowhere. body is valid JSON, so a backslash is always an escape.
+func loneSurrogate(body []byte) int {
+	high := -1 // where a first half awaits its second
+	for i := 0; i < len(body); i++ {
+		unit := rune(0)
+		size := 1
+		if body[i] == '\\' {
+			size = 2
+			if body[i+1] == 'u' {
+				size = 6
+				code, err := strconv.ParseUint(string(body[i+2:i+6]), 16, 16)
+				if err == nil {
+					unit = rune(code)
+				}
+			}
+		}
+		switch {
+		case unit >= 0xd800 && unit <= 0xdbff && high < 0:
+			high = i
+		case unit >= 0xdc00 && unit <= 0xdfff && high >= 0:
+			high = -1
+		case high >= 0:
+			return high
+		case unit >= 0xdc00 && unit <= 0xdfff:
+			return i
+		}
+		i += size - 1
+	}
+	return high
 }
 
 func syntaxError(body []byte) string {

@@ -152,25 +152,28 @@ func TestBadInputIsAProblemWithItsPlace(t *testing.T) {
 		status             int
 		location           string
 	}{
-		"malformed":       {"POST", "/notes", "{\"text\":\n x}", 400, "body"},
-		"cut off":         {"POST", "/notes", `{"text":"a`, 400, "body"},
-		"nothing":         {"POST", "/notes", "", 400, ""},
-		"wrong type":      {"POST", "/notes", `{"text":7}`, 422, "body.text"},
-		"float for int":   {"POST", "/notes", `{"text":"a","count":1.5}`, 422, "body.count"},
-		"unknown field":   {"POST", "/notes", `{"text":"a","colour":1}`, 422, "body.colour"},
-		"too long":        {"POST", "/notes", `{"text":"` + strings.Repeat("a", 101) + `"}`, 422, "body.text"},
-		"array":           {"POST", "/notes", `[1]`, 422, "body"},
-		"NUL":             {"POST", "/notes", `{"text":"a\u0000b"}`, 422, "body.text"},
-		"nested NUL":      {"POST", "/notes", `{"text":"a","extra":{"list":[1,{"x":"\u0000"}]}}`, 422, "body.extra.list[1].x"},
-		"NUL in a name":   {"POST", "/notes", `{"text":"a","extra":{"a\u0000":1}}`, 422, "body.extra"},
-		"invalid UTF-8":   {"POST", "/notes", "{\"text\":\"a\xff\"}", 422, "body"},
-		"NUL in query":    {"POST", "/notes?wanted=a%00", `{"text":"a"}`, 422, "query.wanted"},
-		"UTF-8 in query":  {"POST", "/notes?wanted=%ff", `{"text":"a"}`, 422, "query.wanted"},
-		"over operation":  {"POST", "/notes", `{"text":"` + strings.Repeat("a", 1000) + `"}`, 413, ""},
-		"10 MB":           {"POST", "/notes", strings.Repeat("a", 10<<20), 413, ""},
-		"unknown route":   {"GET", "/nowhere", "", 404, ""},
-		"unknown method":  {"DELETE", "/notes", "", 405, ""},
-		"a deep document": {"POST", "/notes", strings.Repeat("[", 400) + strings.Repeat("]", 400), 422, "body"},
+		"malformed":        {"POST", "/notes", "{\"text\":\n x}", 400, "body"},
+		"cut off":          {"POST", "/notes", `{"text":"a`, 400, "body"},
+		"nothing":          {"POST", "/notes", "", 400, ""},
+		"wrong type":       {"POST", "/notes", `{"text":7}`, 422, "body.text"},
+		"float for int":    {"POST", "/notes", `{"text":"a","count":1.5}`, 422, "body.count"},
+		"unknown field":    {"POST", "/notes", `{"text":"a","colour":1}`, 422, "body.colour"},
+		"too long":         {"POST", "/notes", `{"text":"` + strings.Repeat("a", 101) + `"}`, 422, "body.text"},
+		"array":            {"POST", "/notes", `[1]`, 422, "body"},
+		"NUL":              {"POST", "/notes", `{"text":"a\u0000b"}`, 422, "body.text"},
+		"nested NUL":       {"POST", "/notes", `{"text":"a","extra":{"list":[1,{"x":"\u0000"}]}}`, 422, "body.extra.list[1].x"},
+		"NUL in a name":    {"POST", "/notes", `{"text":"a","extra":{"a\u0000":1}}`, 422, "body.extra"},
+		"half a pair":      {"POST", "/notes", `{"text":"a\ud83d"}`, 422, "body"},
+		"the other half":   {"POST", "/notes", `{"text":"\ude00"}`, 422, "body"},
+		"two first halves": {"POST", "/notes", `{"text":"\ud83d\ud83d\ude00"}`, 422, "body"},
+		"invalid UTF-8":    {"POST", "/notes", "{\"text\":\"a\xff\"}", 422, "body"},
+		"NUL in query":     {"POST", "/notes?wanted=a%00", `{"text":"a"}`, 422, "query.wanted"},
+		"UTF-8 in query":   {"POST", "/notes?wanted=%ff", `{"text":"a"}`, 422, "query.wanted"},
+		"over operation":   {"POST", "/notes", `{"text":"` + strings.Repeat("a", 1000) + `"}`, 413, ""},
+		"10 MB":            {"POST", "/notes", strings.Repeat("a", 10<<20), 413, ""},
+		"unknown route":    {"GET", "/nowhere", "", 404, ""},
+		"unknown method":   {"DELETE", "/notes", "", 405, ""},
+		"a deep document":  {"POST", "/notes", strings.Repeat("[", 400) + strings.Repeat("]", 400), 422, "body"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -192,6 +195,15 @@ func TestEscapedBackslashIsNoNUL(t *testing.T) {
 	var got note
 	require.NoError(t, json.NewDecoder(response.Body).Decode(&got))
 	require.Equal(t, `a\u0000b`, got.Text)
+}
+
+func TestWholeCharactersPass(t *testing.T) {
+	t.Parallel()
+	response := setup(t).do(t, http.MethodPost, "/notes", `{"text":"\ud83d\ude00 \\ud83d \u00e9"}`, "Authorization", bearer, "Content-Type", "application/json")
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	var got note
+	require.NoError(t, json.NewDecoder(response.Body).Decode(&got))
+	require.Equal(t, "\U0001F600 \\ud83d \u00e9", got.Text)
 }
 
 func TestMalformedJSONNamesLineAndColumn(t *testing.T) {
