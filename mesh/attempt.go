@@ -180,8 +180,10 @@ func (c *call) request(ctx context.Context, copyHeader bool) (*http.Request, err
 		setTimeout(request.Header, time.Until(deadline))
 	}
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(request.Header))
-	if err := c.peer.signer.Sign(request, c.peer.id); err != nil {
-		return nil, err
+	if c.peer.signer != nil {
+		if err := c.peer.signer.Sign(request, c.peer.id); err != nil {
+			return nil, err
+		}
 	}
 	return request, nil
 }
@@ -244,7 +246,9 @@ func (f *flight) readAll(response *http.Response) error {
 	limit := f.call.readAll
 	var body []byte
 	var err error
-	if n := response.ContentLength; n > 0 && n <= limit {
+	if n := response.ContentLength; f.call.base.Method == http.MethodHead {
+		// it has a length and no body
+	} else if n > 0 && n <= limit {
 		body = make([]byte, n)
 		_, err = io.ReadFull(f, body)
 	} else if n != 0 {

@@ -97,7 +97,9 @@ func (p *Peer) request(ctx context.Context, call Call) (*http.Request, error) {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
 	request.Header["Accept"] = []string{"application/json"}
-	request.Header["Content-Digest"] = []string{signature.Digest(body)}
+	if p.signer != nil {
+		request.Header["Content-Digest"] = []string{signature.Digest(body)}
+	}
 	if body != nil {
 		request.Header["Content-Type"] = []string{"application/json"}
 	}

@@ -10,6 +10,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/engardehq/madansara/mesh"
@@ -240,4 +244,58 @@ func TestAPeerThatIsNotConfiguredIsUnreachable(t *testing.T) {
 func TestAPathSegmentCannotLeaveItsPlace(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "/a%2Fb/%2E%2E/c%3Fd", mesh.Path("a/b", "..", "c?d"))
+}
+
+func TestAHeadHasALengthAndNoBody(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "100") }, nil)
+	require.NoError(t, b.Peer(mesh.Onside).Call(t.Context(), mesh.Call{Name: "test", Method: http.MethodHead, Path: "/"}, nil))
+}
+
+func TestAMeshWithoutSignatures(t *testing.T) {
+	t.Parallel()
+	var seen http.Header
+	server := newPlain(t, func(w http.ResponseWriter, r *http.Request) {
+		seen = r.Header.Clone()
+		if _, err := io.Copy(w, r.Body); err != nil {
+			t.Log(err)
+		}
+	})
+	config := mesh.Config{Service: "test", Unsigned: true, HealthEvery: -1, Peers: map[string]string{mesh.Core: server.URL + "/base"}}
+	m, err := mesh.New(config)
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.NoError(t, m.Peer(mesh.Core).Call(t.Context(), mesh.Call{Name: "test", Method: http.MethodPost, Path: "/", In: 1}, nil))
+	require.Empty(t, seen.Get("Signature"))
+	require.NotEmpty(t, seen.Get(signature.HeaderTimeout))
+	client := &http.Client{Transport: m.Peer(mesh.Core)}
+	response, err := client.Post("http://core/", "text/plain", io.NopCloser(strings.NewReader("streamed")))
+	require.NoError(t, err)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, "streamed", string(body))
+
+	config.Secrets = []string{secret}
+	_, err = mesh.New(config)
+	require.ErrorContains(t, err, "contradict")
+}
+
+func TestASpanIsMadeAndItsContextSent(t *testing.T) {
+	t.Parallel()
+	spans := tracetest.NewSpanRecorder()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	var received trace.SpanContext
+	b := setup(t, 1, func(w http.ResponseWriter, r *http.Request) {
+		received = trace.SpanContextFromContext(r.Context())
+		w.WriteHeader(http.StatusTeapot)
+	}, func(c *mesh.Config) { c.Tracer = provider })
+	failure(t, b.get(t))
+	ended := spans.Ended()
+	require.Len(t, ended, 1)
+	require.Equal(t, "onside test.get", ended[0].Name())
+	require.Equal(t, trace.SpanKindClient, ended[0].SpanKind())
+	require.Equal(t, ended[0].SpanContext().SpanID(), received.SpanID())
+	require.Contains(t, ended[0].Attributes(), attribute.Int("http.response.status_code", http.StatusTeapot))
+	require.Equal(t, codes.Error, ended[0].Status().Code)
 }

@@ -33,7 +33,7 @@ const (
 // DefaultTimeout bounds a call that states no other limit.
 const DefaultTimeout = 30 * time.Second
 
-// Config configures a [Mesh]. Service, Peers and Secrets are needed; the zero
+// Config configures a [Mesh]. Service, Peers and Secrets (or Unsigned) are needed; the zero
 // value of everything else is its default.
 type Config struct {
 	Service string            // this service's id
@@ -41,6 +41,9 @@ type Config struct {
 	// Secrets are shared by all services: the first signs, all verify. See
 	// package signature for how to change a secret.
 	Secrets []string
+	// Unsigned sends calls without a signature, for peers that authenticate
+	// otherwise (mutual TLS, a service mesh around them). Secrets must then be empty.
+	Unsigned bool
 
 	Timeout     time.Duration // no call lasts longer, retries and body included; 0: 30 s
 	Concurrency int           // calls to one peer at a time; more are refused; 0: 128

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -22,11 +23,7 @@ type Mesh struct {
 // the configuration.
 func New(config Config) (*Mesh, error) {
 	config = config.withDefaults()
-	keys, err := signature.NewKeys(config.Secrets...)
-	if err != nil {
-		return nil, fmt.Errorf("mesh: %w", err)
-	}
-	signer, err := signature.NewSigner(signature.SignerConfig{Keys: keys, Service: config.Service, Clock: config.Clock})
+	signer, err := newSigner(config)
 	if err != nil {
 		return nil, fmt.Errorf("mesh: %w", err)
 	}
@@ -59,6 +56,21 @@ func New(config Config) (*Mesh, error) {
 		}
 	}
 	return m, nil
+}
+
+// newSigner returns nil for a mesh that does not sign.
+func newSigner(config Config) (*signature.Signer, error) {
+	if config.Unsigned {
+		if len(config.Secrets) > 0 {
+			return nil, errors.New("Unsigned and Secrets contradict each other")
+		}
+		return nil, nil //nolint:nilnil // no signer is what was asked for
+	}
+	keys, err := signature.NewKeys(config.Secrets...)
+	if err != nil {
+		return nil, err
+	}
+	return signature.NewSigner(signature.SignerConfig{Keys: keys, Service: config.Service, Clock: config.Clock})
 }
 
 // Peer returns the peer with an id. A call to a peer that is not configured

@@ -32,7 +32,7 @@ type Peer struct {
 	config    *Config
 	clock     clockwork.Clock
 	log       *slog.Logger
-	signer    *signature.Signer
+	signer    *signature.Signer // nil: calls are not signed
 	metrics   *metrics
 	tracer    trace.Tracer // nil: no spans
 	budget    *Budget
@@ -82,7 +82,8 @@ type call struct {
 	cancel     context.CancelFunc
 	span       trace.Span // nil: none
 	base       *http.Request
-	repeatable bool
+	rewindable bool  // the request's body can be sent again
+	repeatable bool  // and sending it again does no harm
 	readAll    int64 // the answer is read inside the attempt, up to so many bytes; 0: it is streamed
 	began      time.Time
 	attempts   int
@@ -116,6 +117,12 @@ func (p *Peer) do(r *http.Request, name string, readAll int64) (response *http.R
 		return nil, c.attempts, c.fail(failure)
 	}
 	response.Request = r
+	if c.span != nil {
+		c.span.SetAttributes(attribute.Int("http.response.status_code", response.StatusCode))
+		if response.StatusCode >= http.StatusBadRequest {
+			c.span.SetStatus(codes.Error, outcomeOf(response.StatusCode))
+		}
+	}
 	if readAll > 0 {
 		c.end(outcomeOf(response.StatusCode))
 	}
@@ -145,15 +152,18 @@ func (c *call) prepare(r *http.Request) error {
 	}
 	base.URL = &u
 	base.Host = ""
-	if err := c.peer.signer.Prepare(base); err != nil {
-		closeBody(r)
-		return err
+	if c.peer.signer != nil {
+		if err := c.peer.signer.Prepare(base); err != nil {
+			closeBody(r)
+			return err
+		}
 	}
 	if base.GetBody != nil && r.GetBody != nil {
 		closeBody(r) // each attempt gets a body of its own
 	}
 	c.base = base
-	c.repeatable = repeatable(base)
+	c.rewindable = base.GetBody != nil || base.Body == nil || base.Body == http.NoBody
+	c.repeatable = repeatable(base) && c.rewindable
 	return nil
 }
 
@@ -201,11 +211,14 @@ func (c *call) again(list []*endpoint, got result) (again bool, pause time.Durat
 	}
 	if got.err != nil && neverSent(got.err) {
 		p.kick()
-		if c.untried(list) {
+		if c.rewindable && c.untried(list) {
 			// Nothing reached the peer, so this is no repetition, and costs no
 			// budget: an address that is gone must not cost callers anything.
 			p.metrics.attempts.WithLabelValues(p.id, "failover").Inc()
 			return true, 0
+		}
+		if !c.rewindable {
+			return false, 0
 		}
 	} else if !c.repeatable {
 		return false, 0

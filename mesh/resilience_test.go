@@ -2,8 +2,8 @@ package mesh_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -309,31 +309,44 @@ func TestAPartitionEndsByTheCallersDeadlineAndHeals(t *testing.T) {
 	require.EqualValues(t, 1, b.cluster.Total())
 }
 
-func TestManyCallersAndAPeerThatComesAndGoes(t *testing.T) {
+func TestManyCallersOfAPeerThatFailsInEveryWay(t *testing.T) {
 	t.Parallel()
-	faults := faultinject.New(faultinject.Config{Seed: 7, Rules: []faultinject.Rule{
-		{Share: 0.05, Reset: true},
-		{Share: 0.05, Status: 503},
-		{Share: 0.05, Refuse: true},
-		{Share: 0.05, CutBody: 2},
-		{Address: netip.MustParseAddrPort("127.0.0.2:1"), Latency: time.Hour},
-	}})
-	b := setup(t, 3, ok, func(c *mesh.Config) { c.Wrap = faults.Wrap; c.Breaker.OpenFor = 10 * time.Millisecond })
-	var group sync.WaitGroup
-	var good atomic.Int64
-	for range 8 {
-		group.Go(func() {
-			for range 100 {
-				if err := b.get(t); err == nil {
-					good.Add(1)
-				} else {
-					failure(t, err)
-				}
+	for name, hedge := range map[string]time.Duration{"plain": 0, "hedged": time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			faults := faultinject.New(faultinject.Config{Seed: 7, Rules: []faultinject.Rule{
+				{Share: 0.05, Reset: true},
+				{Share: 0.05, Status: http.StatusServiceUnavailable},
+				{Share: 0.05, Refuse: true},
+				{Share: 0.05, CutBody: 2},
+				{Share: 0.05, Latency: 5 * time.Millisecond},
+			}})
+			b := setup(t, 3, ok, func(c *mesh.Config) {
+				c.Wrap = faults.Wrap
+				c.HedgeAfter = hedge
+				c.Breaker.OpenFor = 10 * time.Millisecond
+			})
+			var group sync.WaitGroup
+			var good, untyped atomic.Int64
+			for range 8 {
+				group.Go(func() {
+					for range 100 {
+						var typed *mesh.Error
+						if err := b.get(t); err == nil {
+							good.Add(1)
+						} else if !errors.As(err, &typed) {
+							untyped.Add(1)
+						}
+					}
+				})
 			}
+			group.Wait()
+			require.Greater(t, good.Load(), int64(700))
+			require.Zero(t, untyped.Load())
+			require.Zero(t, b.Status().Services[mesh.Onside].InFlight)
+			again := b.count(t, "mesh_attempts_total", map[string]string{"kind": "retry"}) + b.count(t, "mesh_attempts_total", map[string]string{"kind": "hedge"})
+			require.LessOrEqual(t, again, 800/5+15)
+			require.Positive(t, again)
 		})
 	}
-	group.Wait()
-	require.Greater(t, good.Load(), int64(700))
-	require.Zero(t, b.Status().Services[mesh.Onside].InFlight)
-	require.LessOrEqual(t, b.count(t, "mesh_attempts_total", map[string]string{"kind": "retry"}), 800/5+3)
 }

@@ -19,7 +19,7 @@
 // # Replay
 //
 // A nonce is accepted once while its signature lives (at most the lifetime plus
-// the clock skew, 90 s by default). [MemoryNonces] remembers nonces of one
+// the clock skew, 60 s by default). [MemoryNonces] remembers nonces of one
 // process. A service with several replicas that keeps them in memory therefore
 // accepts a captured request at most once per replica within that time; where
 // that matters, give the verifier a [NonceStore] that replicas share (one insert

@@ -12,7 +12,7 @@ import (
 )
 
 // DefaultLifetime is how long a signature is valid.
-const DefaultLifetime = 60 * time.Second
+const DefaultLifetime = 30 * time.Second
 
 // DefaultMaxBody bounds a body that must be buffered, in bytes.
 const DefaultMaxBody = 4 << 20
