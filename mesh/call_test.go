@@ -129,6 +129,19 @@ func TestACallersOwnHurryIsNotThePeersFailure(t *testing.T) {
 	require.Zero(t, b.Status().Services[mesh.Onside].FailureCount)
 }
 
+func TestThatACallersTimeRanOutAtThePeerIsNotThePeersFailure(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1, status(http.StatusGatewayTimeout), func(c *mesh.Config) { c.Retry.Attempts = 1 })
+	hurried, cancel := context.WithTimeout(t.Context(), 4*time.Second) // less than the mesh gives
+	defer cancel()
+	got := failure(t, b.Peer(mesh.Onside).Call(hurried, mesh.Call{Name: "test", Path: "/"}, nil))
+	require.Equal(t, mesh.ErrTimeout, got.Kind)
+	require.Equal(t, http.StatusGatewayTimeout, got.Status)
+	require.Zero(t, b.Status().Services[mesh.Onside].FailureCount)
+	require.Equal(t, mesh.ErrTimeout, failure(t, b.get(t)).Kind)
+	require.Equal(t, 1, b.Status().Services[mesh.Onside].FailureCount)
+}
+
 func TestCallsBeyondTheLimitAreShed(t *testing.T) {
 	t.Parallel()
 	entered := make(chan struct{})

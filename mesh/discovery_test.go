@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/engardehq/madansara/mesh"
+	"github.com/engardehq/madansara/mesh/breaker"
 )
 
 func TestCallsAreSharedByTheAddresses(t *testing.T) {
@@ -134,11 +135,82 @@ func (b *bundle) advanceUntil(t *testing.T, clock *clockwork.FakeClock, seen fun
 	}, 10*time.Second, 5*time.Millisecond)
 }
 
+func TestAFailureMakesTheNameBeLookedUpSoon(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(*bundle){
+		"no connection": func(b *bundle) { b.cluster.Stop(0) },
+		"circuit opens": func(*bundle) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clock := clockwork.NewFakeClock()
+			b := setupEach(t, 2, func(replica int) http.Handler {
+				if replica == 0 && name == "circuit opens" {
+					return status(http.StatusInternalServerError)
+				}
+				return http.HandlerFunc(ok)
+			}, func(c *mesh.Config) {
+				c.Clock = clock
+				c.Breaker.Consecutive = 2
+				c.Retry.Attempts = 1
+				c.Resolver = mesh.ResolverFunc(func(context.Context, string) ([]netip.Addr, error) {
+					if clock.Now().Before(clockwork.NewFakeClock().Now().Add(time.Second)) { // the fake clock's beginning
+						return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+					}
+					return []netip.Addr{netip.MustParseAddr("127.0.0.2")}, nil
+				})
+			})
+			require.NoError(t, clock.BlockUntilContext(t.Context(), 1))
+			require.Eventually(t, func() bool { return b.Status().Services[mesh.Onside].Addresses == 1 }, 5*time.Second, time.Millisecond)
+			fail(b)
+			clock.Advance(2 * time.Second) // far from the next look-up that is due
+			for range 2 {
+				require.Error(t, b.get(t))
+			}
+			require.Eventually(t, func() bool { return b.get(t) == nil }, 5*time.Second, time.Millisecond)
+		})
+	}
+}
+
+func TestAPeerThatSaysItIsUnhealthyIsNotProbedBackIn(t *testing.T) {
+	t.Parallel()
+	clock := clockwork.NewFakeClock()
+	server := newPlain(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/health" {
+			answer(w, http.StatusServiceUnavailable, map[string]string{"status": "unhealthy"})
+			return
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	var log logged
+	m, err := mesh.New(mesh.Config{
+		Service: mesh.MadanSara, Secrets: []string{secret}, Peers: map[string]string{mesh.Core: server.URL}, Clock: clock,
+		Breaker: breaker.Config{Consecutive: 1, Probes: 1}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.Error(t, m.Peer(mesh.Core).Call(t.Context(), mesh.Call{Name: "test", Path: "/"}, nil))
+	require.Equal(t, "open", m.Status().Services[mesh.Core].Circuit)
+	require.Eventually(t, func() bool {
+		clock.Advance(10 * time.Second)
+		return strings.Contains(log.String(), "from=half_open to=open")
+	}, 5*time.Second, time.Millisecond)
+	require.NotContains(t, log.String(), "to=closed")
+}
+
 func TestANameWithoutAddressIsUnreachable(t *testing.T) {
 	t.Parallel()
+	var asked atomic.Int64
+	clock := clockwork.NewFakeClock()
 	b := setup(t, 1, ok, func(c *mesh.Config) {
-		c.Resolver = mesh.ResolverFunc(func(context.Context, string) ([]netip.Addr, error) { return nil, nil })
+		c.Clock = clock
+		c.Resolver = mesh.ResolverFunc(func(context.Context, string) ([]netip.Addr, error) { asked.Add(1); return nil, nil })
 	})
+	for range 10 {
+		require.ErrorIs(t, b.get(t), mesh.ErrUnreachable)
+	}
+	require.LessOrEqual(t, asked.Load(), int64(2), "a resolver that fails is not asked by every call")
+	clock.Advance(time.Second)
 	got := failure(t, b.get(t))
 	require.Equal(t, mesh.ErrUnreachable, got.Kind)
 	require.False(t, b.Status().Services[mesh.Onside].Healthy)

@@ -92,9 +92,20 @@ func (p *Peer) resolve(ctx context.Context, onlyIfNone bool) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if onlyIfNone && len(p.all()) > 0 {
-		return nil
+	if onlyIfNone {
+		if len(p.all()) > 0 {
+			return nil
+		}
+		if p.lookupError != nil && p.clock.Since(p.lookupFailed) < time.Second {
+			return p.lookupError // a resolver that fails is not asked by every call
+		}
 	}
+	err := p.lookupAndAdopt(ctx)
+	p.lookupError, p.lookupFailed = err, p.clock.Now()
+	return err
+}
+
+func (p *Peer) lookupAndAdopt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	addresses, err := p.lookup(ctx)

@@ -62,7 +62,7 @@ func New(config Config) (*Mesh, error) {
 func newSigner(config Config) (*signature.Signer, error) {
 	if config.Unsigned {
 		if len(config.Secrets) > 0 {
-			return nil, errors.New("Unsigned and Secrets contradict each other")
+			return nil, errors.New("secrets given to a mesh that is not to sign: Unsigned and Secrets contradict each other")
 		}
 		return nil, nil //nolint:nilnil // no signer is what was asked for
 	}
@@ -83,7 +83,7 @@ func (m *Mesh) Peer(id string) *Peer {
 }
 
 // Close ends the mesh's goroutines, waits for them, and closes idle connections.
-// Calls under way are not cut off.
+// Calls under way are not cut off; a hedged one is waited for.
 func (m *Mesh) Close() {
 	m.stop()
 	m.owned.Wait()

@@ -26,21 +26,23 @@ import (
 
 // Peer is one service to call. It is safe for concurrent use.
 type Peer struct {
-	id        string
-	absent    bool // not configured: every call fails
-	base      *url.URL
-	config    *Config
-	clock     clockwork.Clock
-	log       *slog.Logger
-	signer    *signature.Signer // nil: calls are not signed
-	metrics   *metrics
-	tracer    trace.Tracer // nil: no spans
-	budget    *Budget
-	endpoints atomic.Pointer[[]*endpoint]
-	resolving chan struct{} // held while looking up
-	kicked    chan struct{}
-	under     atomic.Int64   // calls under way
-	owned     sync.WaitGroup // goroutines of hedged attempts
+	id           string
+	absent       bool // not configured: every call fails
+	base         *url.URL
+	config       *Config
+	clock        clockwork.Clock
+	log          *slog.Logger
+	signer       *signature.Signer // nil: calls are not signed
+	metrics      *metrics
+	tracer       trace.Tracer // nil: no spans
+	budget       *Budget
+	endpoints    atomic.Pointer[[]*endpoint]
+	resolving    chan struct{} // held while looking up, and to touch the next two
+	lookupError  error         // of the last look-up, nil when it went well
+	lookupFailed time.Time     // when
+	kicked       chan struct{}
+	under        atomic.Int64   // calls under way
+	owned        sync.WaitGroup // goroutines of hedged attempts
 }
 
 // ID is the peer's id, for instance "onside".

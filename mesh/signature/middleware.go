@@ -20,6 +20,13 @@ func From(ctx context.Context) (identity Identity, ok bool) {
 	return identity, ok
 }
 
+// Signed reports whether a request claims to be signed, or to know a secret, and
+// so is to be judged by a [Verifier]: for services whose operations are called both
+// by services and, authenticated otherwise, by people.
+func Signed(r *http.Request) bool {
+	return len(r.Header[headerInput]) > 0 || len(r.Header[headerSignature]) > 0 || len(r.Header[HeaderSecret]) > 0
+}
+
 // Middleware lets only verified requests through, with their body checked and
 // [From] telling who sent them. It must stand before anything that changes a
 // request's path, such as http.StripPrefix. Refusals are problem+json whose code

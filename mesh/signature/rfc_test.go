@@ -107,6 +107,21 @@ func TestDigestsOfTheStandardsBody(t *testing.T) {
 	require.Error(t, checkDigest("", nil))
 }
 
+func TestWhatTwoReadersCouldReadDifferentlyIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		`mesh=:AAAA:, mesh=:AAAB:`, `mesh=("a");created=1;created=2`,
+		`mesh=("a" "b"`, `mesh=("a""b")`, `mesh=("a",)`, `mesh=("a";req)`, `mesh=(a)`, `mesh=() x=()`, `mesh=(),`,
+		"mesh=:AA\r\nAA:", `mesh=:AAA:`, `mesh=:AAB=:`, `mesh=AAAA`, `mesh`, `MESH=()`, ``,
+		`mesh=();created=1.5`, `mesh=();created=1234567890123456`, `mesh=();created=-`, `mesh=();a=?2`,
+		`mesh=();nonce="a`, `mesh=();nonce="\a"`, "mesh=(\"\u00e9\")", "mesh=(\"a\nb\")",
+		strings.Repeat("a", maxFieldBytes+1),
+	} {
+		_, err := parseDictionary(text)
+		require.ErrorIs(t, err, errSyntax, "%q", text)
+	}
+}
+
 func FuzzDictionary(f *testing.F) {
 	for _, seed := range []string{
 		rfcInput, rfcSignature, Digest(nil), `a=("x\"y" "z");n=-1;b;c=?0;d=:AAAA:, b=()`, `a=(`, `a=:=:`, `*=()`, "a=(\"\x7f\")",

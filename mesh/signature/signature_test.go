@@ -404,3 +404,52 @@ func TestNoncesAreFreshOnceAndNeverForgottenEarly(t *testing.T) {
 		}
 	})
 }
+
+func TestWhichRequestsAVerifierIsToJudge(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{"Signature": true, "Signature-Input": true, "X-Service-Secret": true, "Authorization": false} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+		r.Header.Set(name, "x")
+		require.Equal(t, want, signature.Signed(r), name)
+	}
+}
+
+// FuzzVerify holds that nothing but what a signer made is accepted: one signature,
+// made once, of one request, at one time.
+func FuzzVerify(f *testing.F) {
+	const (
+		input = `mesh=("@method" "@path" "@query" "content-digest" "x-service-source" "x-service-target");created=1700000000;expires=1700000030;nonce="En7R-5Mq2w1FgAkFbWdHlQ";keyid="a35a808e8c4cc20b";alg="hmac-sha256";tag="engarde-mesh"`
+		code  = `mesh=:YedMazlFiF5VhTkxSREGsIn3M47xPlZcn8y7kgil5Es=:`
+	)
+	f.Add(input, code, "onside", "madan-sara")
+	f.Add(input, "mesh=::", "onside", "madan-sara")
+	f.Add(strings.Replace(input, "mesh=", "mesh=();x=1, mesh=", 1), code, "onside", "madan-sara")
+	f.Add("mesh=()", "mesh=:AAAA:", "", "")
+	keys, err := signature.NewKeys(secret)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, gotInput, gotCode, target, source string) {
+		verifier, err := signature.NewVerifier(signature.VerifierConfig{Keys: keys, Service: "onside", Clock: clockwork.NewFakeClockAt(time.Unix(1_700_000_000, 0))})
+		require.NoError(t, err)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/a?b=c", http.NoBody)
+		r.Header = http.Header{
+			"Signature-Input": {gotInput}, "Signature": {gotCode}, "Content-Digest": {signature.Digest(nil)},
+			"X-Service-Target": {target}, "X-Service-Source": {source},
+		}
+		_, err = verifier.Verify(r)
+		if gotInput == input && gotCode == code && target == "onside" && source == "madan-sara" {
+			require.NoError(t, err)
+			return
+		}
+		var refusal *signature.Refusal
+		if err != nil {
+			require.ErrorAs(t, err, &refusal)
+			return
+		}
+		// Other bytes may spell the same signature; what counts is ours.
+		require.Equal(t, "onside", strings.Trim(target, " \t"))
+		require.Equal(t, "madan-sara", strings.Trim(source, " \t"))
+		require.Contains(t, gotCode, strings.TrimPrefix(code, "mesh="))
+	})
+}
