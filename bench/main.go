@@ -1,0 +1,97 @@
+// Command bench measures the product on this machine and, with -write, keeps
+// the figures in a Markdown file.
+//
+//	go run ./bench                                 print
+//	go run ./bench -write docs/BENCHMARKS.md       print and keep
+//	go run ./bench -only ingest,mail,process       some of them
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/engardehq/madansara/bench/ingestbench"
+	"github.com/engardehq/madansara/bench/mailbench"
+	"github.com/engardehq/madansara/bench/processbench"
+)
+
+// section is one measurement with what a reader must know to judge it.
+type section struct {
+	name, title, about string
+	run                func(context.Context) (fmt.Stringer, error)
+}
+
+var sections = []section{
+	{
+		"ingest", "Taking events", `Real HTTP over loopback into a PostgreSQL with fsync on; an answer comes only after the commit. Client, service and
+database share the machine's cores. The ratio's other side is the fastest that the same server stores the very same rows in the same tables
+with the same indexes: one COPY by the superuser, around row-level security, with nothing to parse, check or answer. Both in one run, the
+median of three rounds. Target: 0.5 in batches.`,
+		func(ctx context.Context) (fmt.Stringer, error) { return ingestbench.Run(ctx, ingestbench.Options{}) },
+	},
+	{
+		"mail", "Sending a campaign", `A campaign of 10,000 recipients through the whole pipeline (segment, decision, template, signed links, one commit a mail) to
+an SMTP sink on loopback, against the same mails pushed over the same number of bare SMTP sessions.`,
+		func(ctx context.Context) (fmt.Stringer, error) { return mailbench.Run(ctx, mailbench.Options{}) },
+	},
+	{
+		"process", "The process", `The real program, measured from outside. Targets: 64 MB resident when idle, 256 MB under load.`,
+		func(ctx context.Context) (fmt.Stringer, error) { return processbench.Run(ctx, processbench.Options{}) },
+	},
+}
+
+func main() {
+	write := flag.String("write", "", "keep the figures in this Markdown `file`")
+	only := flag.String("only", "", "comma-separated `names` of what to measure; empty is all")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := measure(ctx, *write, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1) //nolint:gocritic // stop has nothing left to do
+	}
+}
+
+func measure(ctx context.Context, write, only string) error {
+	var page bytes.Buffer
+	fmt.Fprintf(&page, `# Benchmarks
+
+Written by `+"`make bench`"+` on %d cores (%s, %s/%s). Ratios are of one run; single times say more about the machine than about the program.
+`, runtime.NumCPU(), cpuModel(), runtime.GOOS, runtime.GOARCH)
+	for _, s := range sections {
+		if only != "" && !slices.Contains(strings.Split(only, ","), s.name) {
+			continue
+		}
+		fmt.Printf("%s ...\n", s.title)
+		result, err := s.run(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		fmt.Println(result)
+		fmt.Fprintf(&page, "\n## %s\n\n`go run ./bench -only %s`\n\n%s\n\n```\n%s```\n", s.title, s.name, s.about, result)
+	}
+	if write == "" {
+		return nil
+	}
+	return os.WriteFile(write, page.Bytes(), 0o644) //nolint:gosec,wrapcheck // a document, under its own name
+}
+
+func cpuModel() string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	for line := range strings.Lines(string(info)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
