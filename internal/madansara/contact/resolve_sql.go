@@ -187,16 +187,9 @@ var repointed = []string{
 // queueMerge moves everything of the contact from to the contact into, whose own
 // word wins, and deletes from.
 func queueMerge(batch *pgx.Batch, tenant, from, into uuid.UUID) {
-	for _, table := range repointed {
-		batch.Queue(`UPDATE `+table+` SET contact_uuid = $3 WHERE tenant_uuid = $1 AND contact_uuid = $2`, tenant, from, into)
-	}
-	// Of two consents for a channel the later word counts.
-	batch.Queue(`
-		INSERT INTO consents (tenant_uuid, contact_uuid, channel, status, source, recorded_at)
-		SELECT tenant_uuid, $3, channel, status, source, recorded_at FROM consents WHERE tenant_uuid = $1 AND contact_uuid = $2
-		ON CONFLICT (tenant_uuid, contact_uuid, channel) DO UPDATE
-		SET status = excluded.status, source = excluded.source, recorded_at = excluded.recorded_at
-		WHERE consents.recorded_at < excluded.recorded_at`, tenant, from, into)
+	// Rows that other transactions are just adding hold this one by their foreign
+	// key; wait for them, so that what follows sees them.
+	batch.Queue(`SELECT FROM contacts WHERE tenant_uuid = $1 AND contact_uuid = $2 FOR UPDATE`, tenant, from)
 	// A campaign may have reached both: one decision stands for the person, and
 	// the second message stays in its history without counting for the campaign.
 	batch.Queue(`
@@ -210,6 +203,17 @@ func queueMerge(batch *pgx.Batch, tenant, from, into uuid.UUID) {
 		UPDATE outreach_decisions d SET contact_uuid = $3
 		WHERE tenant_uuid = $1 AND contact_uuid = $2 AND NOT EXISTS (SELECT FROM outreach_decisions e
 			WHERE e.tenant_uuid = $1 AND e.contact_uuid = $3 AND e.campaign_uuid = d.campaign_uuid)`, tenant, from, into)
+	// A click holds its message while it adds a touch, so messages come first.
+	for _, table := range repointed {
+		batch.Queue(`UPDATE `+table+` SET contact_uuid = $3 WHERE tenant_uuid = $1 AND contact_uuid = $2`, tenant, from, into)
+	}
+	// Of two consents for a channel the later word counts.
+	batch.Queue(`
+		INSERT INTO consents (tenant_uuid, contact_uuid, channel, status, source, recorded_at)
+		SELECT tenant_uuid, $3, channel, status, source, recorded_at FROM consents WHERE tenant_uuid = $1 AND contact_uuid = $2
+		ON CONFLICT (tenant_uuid, contact_uuid, channel) DO UPDATE
+		SET status = excluded.status, source = excluded.source, recorded_at = excluded.recorded_at
+		WHERE consents.recorded_at < excluded.recorded_at`, tenant, from, into)
 	batch.Queue(`
 		UPDATE contacts c SET
 			email = coalesce(c.email, f.email),
