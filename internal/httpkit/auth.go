@@ -46,6 +46,9 @@ func authenticate(who Authenticator, next http.Handler) http.Handler {
 		if info := requestOf(r.Context()); info != nil {
 			info.principal = *principal
 		}
+		// What a tenant sees stays out of shared and back-button caches; a
+		// static file sets its own header.
+		w.Header().Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r.WithContext(WithPrincipal(r.Context(), *principal)))
 	})
 }

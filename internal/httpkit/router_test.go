@@ -252,7 +252,9 @@ func TestAuthentication(t *testing.T) {
 			t.Parallel()
 			response := b.do(t, http.MethodPost, "/notes", `{"text":"a"}`, "Content-Type", "application/json", c.header, c.value)
 			require.Equal(t, c.status, response.StatusCode)
-			if c.status != http.StatusOK {
+			if c.status == http.StatusOK {
+				require.Equal(t, "no-store", response.Header.Get("Cache-Control"))
+			} else {
 				problem(t, response)
 			}
 			require.Equal(t, c.status == http.StatusUnauthorized, response.Header.Get("WWW-Authenticate") != "")
