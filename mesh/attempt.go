@@ -114,7 +114,11 @@ type flight struct {
 
 func (c *call) newFlight(e *endpoint, permit breaker.Permit) *flight {
 	f := &flight{call: c, endpoint: e, permit: permit}
-	f.ctx, f.cancel = context.WithCancel(c.ctx)
+	if limit := c.peer.config.Retry.AttemptTimeout; limit > 0 && c.repeatable && c.attempts < c.peer.config.Retry.Attempts {
+		f.ctx, f.cancel = context.WithTimeout(c.ctx, limit)
+	} else {
+		f.ctx, f.cancel = context.WithCancel(c.ctx)
+	}
 	return f
 }
 
@@ -188,9 +192,13 @@ func (c *call) request(ctx context.Context, copyHeader bool) (*http.Request, err
 	return request, nil
 }
 
-// blameAfter is how long a caller must have waited before his own deadline
-// counts against the peer: one who gives a millisecond learns nothing about it.
+// blameAfter is how long an attempt must have waited before the end of the
+// call's time counts against the address: one that had a millisecond learns nothing.
 const blameAfter = time.Second
+
+func (f *flight) patience() time.Duration {
+	return min(blameAfter, f.call.peer.config.Timeout/2)
+}
 
 // blame says what an error tells about the address.
 func (f *flight) blame(err error) breaker.Verdict {
@@ -198,8 +206,8 @@ func (f *flight) blame(err error) breaker.Verdict {
 	switch {
 	case f.lost.Load(), errors.Is(c.caller.Err(), context.Canceled):
 		return breaker.Unknown
-	case errors.Is(c.caller.Err(), context.DeadlineExceeded):
-		if f.waited >= min(blameAfter, c.peer.config.Timeout) {
+	case errors.Is(c.ctx.Err(), context.DeadlineExceeded):
+		if f.waited >= f.patience() {
 			return breaker.Failure
 		}
 		return breaker.Unknown
@@ -217,7 +225,7 @@ func (f *flight) verdict(status int) breaker.Verdict {
 	switch {
 	case status < http.StatusInternalServerError, status == http.StatusNotImplemented:
 		return breaker.Success
-	case status == http.StatusGatewayTimeout && f.call.hurried() && f.waited < min(blameAfter, f.call.peer.config.Timeout):
+	case status == http.StatusGatewayTimeout && f.call.hurried() && f.waited < f.patience():
 		return breaker.Unknown
 	default:
 		return breaker.Failure

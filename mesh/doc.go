@@ -37,8 +37,8 @@
 //
 // No connection, a broken connection or body, an answer of 5xx except 501, the mesh's own
 // timeout, and, if [breaker.Config.SlowAfter] is set, a slow answer. Not: any 4xx; a caller who
-// hung up; a caller whose own deadline was shorter than a second and passed; the
-// loser of a hedge.
+// hung up; a deadline that passed when the attempt had less than a second; the loser
+// of a hedge.
 //
 // # Errors
 //

@@ -112,8 +112,6 @@ func (p *Peer) do(r *http.Request, name string, readAll int64) (response *http.R
 	if err := c.prepare(r); err != nil {
 		return nil, c.attempts, c.fail(&Error{Kind: ErrUnreachable, Err: err})
 	}
-	p.budget.Call()
-	c.metrics.first.Inc()
 	response, failure = c.run()
 	if failure != nil {
 		return nil, c.attempts, c.fail(failure)
@@ -191,7 +189,10 @@ func (c *call) run() (*http.Response, *Error) {
 			return nil, &Error{Kind: ErrCircuitOpen, Err: err, RetryAfter: retryIn(list)}
 		}
 		c.tried = append(c.tried, chosen)
-		c.attempts++
+		if c.attempts++; c.attempts == 1 {
+			p.budget.Call() // calls that send nothing earn no retries
+			c.metrics.first.Inc()
+		}
 		got := c.attempt(list, chosen, permit)
 		again, pause := c.again(list, got)
 		if !again {

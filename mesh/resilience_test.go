@@ -269,6 +269,27 @@ func TestAHedgeAnswersWhenTheFirstAddressStalls(t *testing.T) {
 	require.Equal(t, mesh.ErrTimeout, failure(t, err).Kind, "writes are not hedged")
 }
 
+func TestAnAddressThatHangsTakesNotAllOfTheTime(t *testing.T) {
+	t.Parallel()
+	var hung atomic.Bool
+	b := setup(t, 2, func(w http.ResponseWriter, r *http.Request) {
+		if hung.CompareAndSwap(false, true) {
+			<-r.Context().Done()
+			return
+		}
+		ok(w, r)
+	}, func(c *mesh.Config) { c.Retry.AttemptTimeout = 50 * time.Millisecond; c.Timeout = time.Minute })
+	began := time.Now()
+	require.NoError(t, b.get(t))
+	require.Less(t, time.Since(began), 10*time.Second)
+	require.EqualValues(t, 1, b.cluster.Hits[0].Load())
+	require.EqualValues(t, 1, b.cluster.Hits[1].Load())
+	require.Equal(t, 1, b.Status().Services[mesh.Onside].FailureCount)
+
+	hung.Store(false)
+	require.Equal(t, mesh.ErrTimeout, failure(t, b.Peer(mesh.Onside).Call(shortly(t), mesh.Call{Name: "write", Method: http.MethodPost, Path: "/"}, nil)).Kind)
+}
+
 func shortly(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

@@ -18,6 +18,10 @@ type Retry struct {
 	Budget   float64       // retries as a share of the last 10 s' calls; 0: 0.2
 	// Floor is how many retries in 10 s are permitted whatever the share; 0: 3, -1: none.
 	Floor int
+	// AttemptTimeout gives up an attempt that takes longer, body included, when the
+	// call may be repeated and has attempts left, so that one address that
+	// hangs does not take all of the call's time. 0: an attempt may.
+	AttemptTimeout time.Duration
 }
 
 func (r Retry) withDefaults() Retry {

@@ -161,64 +161,67 @@ func TestAnyHistoryKeepsThePromises(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		config := breaker.Config{
-			Consecutive: rapid.IntRange(1, 5).Draw(t, "consecutive"),
-			MinCalls:    rapid.IntRange(2, 10).Draw(t, "min"),
-			FailureRate: rapid.Float64Range(0.1, 1).Draw(t, "rate"),
-			Probes:      rapid.IntRange(1, 3).Draw(t, "probes"),
-			Window:      10 * time.Second,
+			Consecutive:  rapid.IntRange(1, 5).Draw(t, "consecutive"),
+			MinCalls:     rapid.IntRange(2, 10).Draw(t, "min"),
+			FailureRate:  rapid.Float64Range(0.1, 1).Draw(t, "rate"),
+			Probes:       rapid.IntRange(1, 3).Draw(t, "probes"),
+			Window:       10 * time.Second,
+			ProbeTimeout: 24 * time.Hour,
 		}
 		b := setup(config)
-		var out []breaker.Permit
-		probing := 0 // permits given in the present half-open state
-		done := 0
-		opened := time.Time{}
-		for range rapid.IntRange(1, 120).Draw(t, "steps") {
+		type call struct {
+			permit breaker.Permit
+			epoch  int // how many changes there were when it began
+		}
+		var under []call
+		var opened time.Time
+		for range rapid.IntRange(1, 150).Draw(t, "steps") {
 			before := b.Snapshot()
-			switch rapid.IntRange(0, 2).Draw(t, "step") {
+			switch rapid.IntRange(0, 3).Draw(t, "step") {
 			case 0:
 				b.clock.Advance(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
-			case 1:
+			case 1, 2:
 				ready := b.Ready()
 				permit, ok := b.Allow()
-				require.Equal(t, ready, ok)
-				if before.State == breaker.Open && ok {
-					require.GreaterOrEqual(t, b.clock.Since(opened), 5*time.Second, "nothing passes while open")
-				}
-				if before.State == breaker.Closed {
-					require.True(t, ok, "closed permits everything")
-				}
+				require.Equal(t, ready, ok, "Ready foretells Allow")
+				require.False(t, before.State == breaker.Closed && !ok, "closed permits everything")
+				require.False(t, before.State == breaker.Open && ok && b.clock.Since(opened) < 5*time.Second, "open permits nothing")
 				if ok {
-					out = append(out, permit)
-					if before.State == breaker.Open {
-						probing = 0
-					}
-					if before.State != breaker.Closed {
-						probing++
-						require.LessOrEqual(t, probing, config.Probes+done, "probes are limited")
-					}
+					under = append(under, call{permit, len(b.changes)})
 				}
-			case 2:
-				if len(out) == 0 {
+			case 3:
+				if len(under) == 0 {
 					continue
 				}
+				i := rapid.IntRange(0, len(under)-1).Draw(t, "which")
+				ended := under[i]
+				under = append(under[:i:i], under[i+1:]...)
+				stale := ended.epoch != len(b.changes)
 				verdict := rapid.SampledFrom([]breaker.Verdict{breaker.Unknown, breaker.Success, breaker.Failure}).Draw(t, "verdict")
-				out[0].Done(verdict, 0)
-				out = out[1:]
-				done++
+				ended.permit.Done(verdict, 0)
 				after := b.Snapshot()
-				switch {
-				case verdict == breaker.Unknown:
-					require.Equal(t, before.State, after.State, "silence decides nothing")
-				case verdict == breaker.Success:
-					require.False(t, before.State == breaker.Closed && after.State == breaker.Open, "success never opens")
-				case after.State == breaker.Open && before.State != breaker.Open:
+				if stale || verdict == breaker.Unknown {
+					require.Equal(t, before, after, "what says nothing, or says it of an earlier state, changes nothing")
+				}
+				if verdict == breaker.Success {
+					require.NotEqual(t, "closed>open", before.State.String()+">"+after.State.String())
+				}
+				if after.State == breaker.Open && before.State != breaker.Open {
 					opened = b.clock.Now()
-				case before.State == breaker.Closed && after.State == breaker.Closed:
-					require.Less(t, after.Consecutive, config.Consecutive)
 				}
 			}
-			if s := b.Snapshot(); s.State == breaker.Closed {
-				require.Less(t, s.Consecutive, config.Consecutive)
+			now := b.Snapshot()
+			if now.State == breaker.Closed {
+				require.Less(t, now.Consecutive, config.Consecutive, "closed means few failures in a row")
+			}
+			probing := 0
+			for _, c := range under {
+				if c.epoch == len(b.changes) {
+					probing++
+				}
+			}
+			if now.State == breaker.HalfOpen {
+				require.LessOrEqual(t, probing, config.Probes, "probes are limited")
 			}
 		}
 	})
