@@ -55,7 +55,7 @@ func main() {
 	defer stop()
 	if err := measure(ctx, *write, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing left to do
+		os.Exit(1)
 	}
 }
 
@@ -80,7 +80,7 @@ Written by `+"`make bench`"+` on %d cores (%s, %s/%s). Ratios are of one run; si
 	if write == "" {
 		return nil
 	}
-	return os.WriteFile(write, page.Bytes(), 0o644) //nolint:gosec,wrapcheck // a document, under its own name
+	return os.WriteFile(write, page.Bytes(), 0o644) // a document, for all to read
 }
 
 func cpuModel() string {

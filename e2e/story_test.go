@@ -122,7 +122,7 @@ func (r *running) awaitMail(t *testing.T, to string) (found mail) {
 	t.Helper()
 	await(t, "a mail", func() bool {
 		var list struct{ Messages []mail }
-		fetch(t, http.MethodGet, r.url(t, "Mailbox")+"/api/messages", "", &list)
+		fetch(t, r.url(t, "Mailbox")+"/api/messages", "", &list)
 		for _, m := range list.Messages {
 			if len(m.To) == 1 && m.To[0] == to {
 				found = m
@@ -131,7 +131,7 @@ func (r *running) awaitMail(t *testing.T, to string) (found mail) {
 		}
 		return false
 	})
-	fetch(t, http.MethodGet, r.url(t, "Mailbox")+"/api/messages/"+found.ID, "", &found)
+	fetch(t, r.url(t, "Mailbox")+"/api/messages/"+found.ID, "", &found)
 	return found
 }
 
@@ -190,7 +190,7 @@ func (r *running) awaitConversion(t *testing.T, who string) (journey journeyAnsw
 	t.Helper()
 	await(t, "an attributed conversion", func() bool {
 		journey = journeyAnswer{}
-		fetch(t, http.MethodGet, r.url(t, "Dashboard")+"/api/v1/conversion/journey/"+url.PathEscape(who), r.printed["API key"], &journey)
+		fetch(t, r.url(t, "Dashboard")+"/api/v1/conversion/journey/"+url.PathEscape(who), r.printed["API key"], &journey)
 		for _, e := range journey.Entries {
 			if e.Kind == "conversion" && len(e.Credits) > 0 {
 				return true
@@ -254,7 +254,7 @@ func checkAttribution(t *testing.T, madansara *running) {
 			}
 		}
 	}
-	fetch(t, http.MethodGet, madansara.url(t, "Dashboard")+"/api/v1/conversion/attribution", madansara.printed["API key"], &report)
+	fetch(t, madansara.url(t, "Dashboard")+"/api/v1/conversion/attribution", madansara.printed["API key"], &report)
 	require.EqualValues(t, 1, report.Total.Conversions)
 	require.Len(t, report.Models, 5)
 	for _, model := range report.Models {
@@ -303,7 +303,7 @@ func unsubscribe(t *testing.T, madansara *running, m mail) {
 	defer response.Body.Close()
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	var body any
-	fetch(t, http.MethodGet, madansara.url(t, "Dashboard")+"/api/v1/outreach/suppressions", madansara.printed["API key"], &body)
+	fetch(t, madansara.url(t, "Dashboard")+"/api/v1/outreach/suppressions", madansara.printed["API key"], &body)
 	require.Contains(t, fmt.Sprint(body), customer)
 }
 
@@ -334,9 +334,9 @@ func await(t *testing.T, what string, happened func() bool) {
 }
 
 // fetch asks for JSON, as the API key's owner when there is one.
-func fetch(t *testing.T, method, address, key string, into any) {
+func fetch(t *testing.T, address, key string, into any) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, address, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	require.NoError(t, err)
 	if key != "" {
 		request.Header.Set("Authorization", "Bearer "+key)

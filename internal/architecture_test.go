@@ -3,6 +3,7 @@ package internal_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -84,11 +85,11 @@ func packages(t *testing.T) []goPackage {
 	var list []goPackage
 	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
 		var pkg goPackage
-		if err := decoder.Decode(&pkg); err == io.EOF {
+		err := decoder.Decode(&pkg)
+		if errors.Is(err, io.EOF) {
 			break
-		} else {
-			require.NoError(t, err)
 		}
+		require.NoError(t, err)
 		list = append(list, pkg)
 	}
 	require.NotEmpty(t, list)

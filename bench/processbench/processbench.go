@@ -139,7 +139,7 @@ func start(ctx context.Context, program, data string) (*up, error) {
 		return nil, errors.Join(errors.New("bench: madansara up printed no write key"), u.stop())
 	}
 	for {
-		response, err := http.Get(u.base + "/health/ready") //nolint:noctx // loopback, and the loop is bounded by the minute
+		response, err := http.Get(u.base + "/health/ready")
 		if err == nil {
 			_ = response.Body.Close() // nothing of it is read
 			if response.StatusCode == http.StatusOK {

@@ -199,9 +199,9 @@ func connect(t *testing.T, url string) *pgx.Conn {
 }
 
 // column returns a query's single text column.
-func column(t *testing.T, conn *pgx.Conn, sql string, args ...any) []string {
+func column(t *testing.T, conn *pgx.Conn, sql string) []string {
 	t.Helper()
-	rows, err := conn.Query(context.Background(), sql, args...)
+	rows, err := conn.Query(context.Background(), sql)
 	require.NoError(t, err)
 	values, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err, strings.TrimSpace(fmt.Sprintf("%.80s", sql)))
