@@ -88,7 +88,7 @@ func TestAnErrorAnswerWithoutAProblemIsStillTyped(t *testing.T) {
 
 func TestNoCallOutlivesTheTimeout(t *testing.T) {
 	t.Parallel()
-	b := setup(t, 1, hang(t), func(c *mesh.Config) { c.Timeout = 80 * time.Millisecond })
+	b := setup(t, 1, hang(t), func(c *mesh.Config) { c.Timeout = 400 * time.Millisecond })
 	began := time.Now()
 	got := failure(t, b.get(t))
 	require.Equal(t, mesh.ErrTimeout, got.Kind)

@@ -79,6 +79,19 @@ func TestAnAddressThatRefusesConnectionsIsPassedOverByAnyCall(t *testing.T) {
 	require.Equal(t, mesh.ErrUnreachable, failure(t, b.post(t, "")).Kind)
 }
 
+func TestANameWithAnAddressOfAFamilyThatDoesNotWork(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1, ok, func(c *mesh.Config) {
+		c.Resolver = mesh.ResolverFunc(func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("::ffff:127.0.0.1"), netip.MustParseAddr("127.0.0.1")}, nil
+		})
+	})
+	for range 20 {
+		require.NoError(t, b.post(t, ""), "the peer listens on IPv4 only")
+	}
+	require.Equal(t, 2, b.Status().Services[mesh.Onside].Addresses, "one address in two spellings is one")
+}
+
 func TestAWriteThatCannotBeRepeatedIsNoProbe(t *testing.T) {
 	t.Parallel()
 	clock := clockwork.NewFakeClock()

@@ -83,6 +83,57 @@ func (p *Peer) status() ServiceStatus {
 	return s
 }
 
+// PeerDetail is everything the mesh knows about a peer. It names addresses, so it is for
+// operators and not for /health.
+type PeerDetail struct {
+	ServiceStatus
+
+	Endpoints []EndpointDetail `json:"endpoints"`
+}
+
+// EndpointDetail is one address of a peer.
+type EndpointDetail struct {
+	Address       string     `json:"address"`
+	Circuit       string     `json:"circuit"`
+	FailuresInRow int        `json:"failures_in_row"`
+	Calls         int        `json:"calls"`    // in the breaker's window
+	Failures      int        `json:"failures"` // of them
+	RetryInMS     int64      `json:"retry_in_ms,omitempty"`
+	Latency       float64    `json:"latency"` // milliseconds
+	Pending       int        `json:"pending"` // calls under way
+	Reported      string     `json:"reported,omitempty"`
+	CheckedAt     *time.Time `json:"checked_at,omitempty"`
+	Error         string     `json:"error,omitempty"` // why it could not be asked for its health
+}
+
+// Detail answers from memory, at once.
+func (m *Mesh) Detail() map[string]PeerDetail {
+	all := make(map[string]PeerDetail, len(m.peers))
+	for id, p := range m.peers {
+		detail := PeerDetail{ServiceStatus: p.status(), Endpoints: []EndpointDetail{}}
+		for _, e := range p.all() {
+			detail.Endpoints = append(detail.Endpoints, e.detail())
+		}
+		all[id] = detail
+	}
+	return all
+}
+
+func (e *endpoint) detail() EndpointDetail {
+	s := e.breaker.Snapshot()
+	d := EndpointDetail{
+		Address: e.address.String(), Circuit: s.State.String(), FailuresInRow: s.Consecutive, Calls: s.Calls, Failures: s.Failures,
+		RetryInMS: s.RetryIn.Milliseconds(), Latency: e.load.Latency().Seconds() * 1000, Pending: e.load.Pending(),
+	}
+	if h := e.health.Load(); h != nil {
+		d.Reported, d.CheckedAt = h.status, &h.at
+		if h.err != nil {
+			d.Error = reason(h.err)
+		}
+	}
+	return d
+}
+
 // health is an address's last answer to the question after its health.
 type health struct {
 	status string // "" when there was no usable answer

@@ -42,6 +42,31 @@ func TestStatusHasItsShapeAndNoURL(t *testing.T) {
 	require.NotContains(t, string(text), "127.0.0")
 }
 
+func TestDetailTellsOfEveryAddress(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 2, status(http.StatusInternalServerError), func(c *mesh.Config) {
+		c.HealthEvery = time.Hour
+		c.Breaker.Consecutive = 1
+	})
+	require.Eventually(t, func() bool { return b.Status().Services[mesh.Onside].Reported != "" }, 5*time.Second, time.Millisecond)
+	require.Error(t, b.get(t))
+	detail := b.Detail()[mesh.Onside]
+	require.Len(t, detail.Endpoints, 2)
+	require.Equal(t, 1, detail.Ejected)
+	open := 0
+	for i, e := range detail.Endpoints {
+		require.Equal(t, b.cluster.Address(i).String(), e.Address)
+		require.Zero(t, e.Pending)
+		if e.Circuit == "open" {
+			open++
+			require.Equal(t, 1, e.Failures)
+			require.Positive(t, e.RetryInMS)
+			require.Positive(t, e.Latency)
+		}
+	}
+	require.Equal(t, 1, open)
+}
+
 func TestHealthAnswersForEveryPeerInTime(t *testing.T) {
 	t.Parallel()
 	faults := faultinject.New(faultinject.Config{Seed: 1})

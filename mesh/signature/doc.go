@@ -21,8 +21,8 @@
 // A nonce is accepted once while its signature lives (at most the lifetime plus
 // the clock skew, 60 s by default). [MemoryNonces] remembers nonces of one
 // process. A service with several replicas that keeps them in memory therefore
-// accepts a captured request at most once per replica within that time; where
-// that matters, give the verifier a [NonceStore] that replicas share (one insert
+// accepts a captured request at most once per replica within that time, and once
+// more when it is restarted within it; where that matters, give the verifier a [NonceStore] that replicas share (one insert
 // into a table with a unique key, or SET NX with an expiry). A store that is full or
 // fails refuses the request with 503: it never forgets a nonce early. Requests
 // reach the store only after their signature is found right, so that strangers
