@@ -35,6 +35,8 @@ type Journey struct {
 	ConvertedAt time.Time
 	// After is the person's previous conversion of the same name, zero if none.
 	After time.Time
+	// VisitFrom is when the visit began in which they converted; zero if none.
+	VisitFrom time.Time
 }
 
 // Credit is a touch's part in a conversion.
@@ -64,15 +66,17 @@ func (s Settings) Credits(j Journey, revenue int64) []Credit {
 // first; touches of the same moment are ordered by their ids.
 //
 // Touches count from the look-back (inclusive) to the conversion (inclusive), and
-// only after the previous conversion. Of these, direct visits are dropped unless
-// there is nothing else, as Google Analytics does: who types the address had a
-// reason to know it, and that reason is the other touches. Then touches of one
-// cause are collapsed into the earliest.
+// only after the previous conversion. What began the visit in which the person
+// converts counts also when the previous conversion lies within that visit: who
+// buys twice in a visit came both times through what brought them there. Of these,
+// direct visits are dropped unless there is nothing else, as Google Analytics
+// does: who types the address had a reason to know it, and that reason is the
+// other touches. Then touches of one cause are collapsed into the earliest.
 func (s Settings) Eligible(j Journey) []Touch {
 	earliest := j.ConvertedAt.Add(-s.lookback())
 	touches := make([]Touch, 0, len(j.Touches))
 	for _, touch := range j.Touches {
-		if !touch.At.Before(earliest) && !touch.At.After(j.ConvertedAt) && (j.After.IsZero() || touch.At.After(j.After)) {
+		if !touch.At.Before(earliest) && !touch.At.After(j.ConvertedAt) && j.open(touch) {
 			touches = append(touches, touch)
 		}
 	}
@@ -80,6 +84,21 @@ func (s Settings) Eligible(j Journey) []Touch {
 		return cmp.Or(a.At.Compare(b.At), bytes.Compare(a.ID[:], b.ID[:]))
 	})
 	return collapse(dropDirect(touches))
+}
+
+// open reports whether no earlier conversion closed what the touch began.
+func (j Journey) open(touch Touch) bool {
+	if j.After.IsZero() || touch.At.After(j.After) {
+		return true
+	}
+	if j.VisitFrom.IsZero() {
+		return false
+	}
+	from := j.VisitFrom
+	if touch.Kind == MessageClick {
+		from = from.Add(-clickToVisit)
+	}
+	return !touch.At.Before(from)
 }
 
 func dropDirect(touches []Touch) []Touch {

@@ -107,6 +107,20 @@ func TestEligible(t *testing.T) {
 			},
 			[]attribution.Touch{touch("c", 1)},
 		},
+		"what began the visit counts for its second conversion": {
+			attribution.Journey{
+				Touches:     []attribution.Touch{touch("a", 3), touch("b", 0.02), touch("c", 0.005)},
+				ConvertedAt: converted, After: converted.Add(-day / 100), VisitFrom: touch("b", 0.02).At,
+			},
+			[]attribution.Touch{touch("b", 0.02), touch("c", 0.005)},
+		},
+		"so does the click that led to the visit": {
+			attribution.Journey{
+				Touches:     []attribution.Touch{touch("email", 2), click},
+				ConvertedAt: converted, After: converted.Add(-day / 100), VisitFrom: click.At.Add(time.Minute),
+			},
+			[]attribution.Touch{click},
+		},
 		"direct gives way": {
 			journey(touch("direct", 3), touch("search", 2), touch("direct", 1)),
 			[]attribution.Touch{touch("search", 2)},
@@ -192,7 +206,10 @@ func drawJourney(t *rapid.T) attribution.Journey {
 	}), 0, 30).Draw(t, "touches")
 	j := journey(touches...)
 	if rapid.Bool().Draw(t, "again") {
-		j.After = converted.Add(-time.Duration(rapid.Float64Range(0, 900).Draw(t, "since")) * day)
+		j.After = converted.Add(-time.Duration(rapid.Float64Range(0, 900).Draw(t, "since") * float64(day)))
+	}
+	if rapid.Bool().Draw(t, "visiting") {
+		j.VisitFrom = converted.Add(-time.Duration(rapid.Float64Range(0, 1).Draw(t, "visit") * float64(day)))
 	}
 	return j
 }
@@ -235,6 +252,9 @@ func TestCreditsDependOnTimeDifferencesOnly(t *testing.T) {
 		j.ConvertedAt = j.ConvertedAt.Add(shift)
 		if !j.After.IsZero() {
 			j.After = j.After.Add(shift)
+		}
+		if !j.VisitFrom.IsZero() {
+			j.VisitFrom = j.VisitFrom.Add(shift)
 		}
 		_, after := shares(s.Credits(j, 100))
 		require.Equal(t, before, after)
