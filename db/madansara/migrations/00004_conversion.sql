@@ -26,7 +26,9 @@ CREATE INDEX customer_touchpoints_visitor ON customer_touchpoints (tenant_uuid, 
 CALL engarde_isolate_tenants('customer_touchpoints');
 
 -- external_id is the order's own number: the same order reported by the browser
--- and by the server is one conversion.
+-- and by the server is one conversion. A refund's is its own, and refund_of the
+-- number of its order: one order can have several. refund_of is null for what
+-- is no refund.
 CREATE TABLE conversion_events (
     tenant_uuid     uuid NOT NULL,
     conversion_uuid uuid NOT NULL,
@@ -41,11 +43,13 @@ CREATE TABLE conversion_events (
     occurred_at     timestamptz NOT NULL,
     received_at     timestamptz NOT NULL,
     attributed_at   timestamptz,
+    refund_of       text,
     PRIMARY KEY (tenant_uuid, conversion_uuid)
 );
 -- The number comes before the name because a refund looks for the order of its number.
 CREATE UNIQUE INDEX conversion_events_external_id ON conversion_events (tenant_uuid, external_id, name);
-CREATE INDEX conversion_events_occurred ON conversion_events (tenant_uuid, occurred_at);
+CREATE INDEX conversion_events_refunds ON conversion_events (tenant_uuid, refund_of) WHERE refund_of IS NOT NULL;
+CREATE INDEX conversion_events_occurred ON conversion_events (tenant_uuid, occurred_at, conversion_uuid);
 CREATE INDEX conversion_events_contact ON conversion_events (tenant_uuid, contact_uuid, occurred_at) WHERE contact_uuid IS NOT NULL;
 CREATE INDEX conversion_events_visitor ON conversion_events (tenant_uuid, visitor_uuid, occurred_at) WHERE visitor_uuid IS NOT NULL;
 CALL engarde_isolate_tenants('conversion_events');

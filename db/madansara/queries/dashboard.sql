@@ -4,14 +4,14 @@
 SELECT name, time_zone, currency FROM tenants;
 
 -- name: Totals :one
--- A negative revenue is a refund: less revenue, but no conversion. Revenue counts the tenant's own currency; OtherCurrencies counts the conversions left out of it.
+-- A refund is less revenue, but no conversion. Revenue counts the tenant's own currency; OtherCurrencies counts the conversions left out of it.
 SELECT
     (SELECT count(DISTINCT visitor_uuid) FROM website_sessions
         WHERE started_at >= @since AND started_at < @until)::bigint AS visitors,
     (SELECT count(*) FROM outreach_messages
         WHERE status = 'sent' AND sent_at >= @since AND sent_at < @until)::bigint AS messages,
     (SELECT count(*) FROM conversion_events
-        WHERE occurred_at >= @since AND occurred_at < @until AND revenue_minor >= 0)::bigint AS conversions,
+        WHERE occurred_at >= @since AND occurred_at < @until AND refund_of IS NULL)::bigint AS conversions,
     (SELECT COALESCE(sum(revenue_minor), 0) FROM conversion_events
         WHERE occurred_at >= @since AND occurred_at < @until AND currency = @currency::text)::bigint AS revenue_minor,
     (SELECT count(*) FROM conversion_events
@@ -26,19 +26,19 @@ SELECT to_char(sent_at AT TIME ZONE @zone::text, 'YYYY-MM-DD')::text AS day, cou
 FROM outreach_messages WHERE status = 'sent' AND sent_at >= @since::timestamptz AND sent_at < @until::timestamptz GROUP BY 1 ORDER BY 1;
 
 -- name: ConversionsByDay :many
-SELECT to_char(occurred_at AT TIME ZONE @zone::text, 'YYYY-MM-DD')::text AS day, count(*) FILTER (WHERE revenue_minor >= 0)::bigint AS conversions,
+SELECT to_char(occurred_at AT TIME ZONE @zone::text, 'YYYY-MM-DD')::text AS day, count(*) FILTER (WHERE refund_of IS NULL)::bigint AS conversions,
     COALESCE(sum(revenue_minor) FILTER (WHERE currency = @currency::text), 0)::bigint AS revenue_minor
 FROM conversion_events WHERE occurred_at >= @since AND occurred_at < @until GROUP BY 1 ORDER BY 1;
 
 -- name: CreditByChannel :many
-SELECT c.model, c.channel, COALESCE(sum(c.weight) FILTER (WHERE e.revenue_minor >= 0), 0)::double precision AS conversions,
+SELECT c.model, c.channel, COALESCE(sum(c.weight) FILTER (WHERE e.refund_of IS NULL), 0)::double precision AS conversions,
     COALESCE(sum(c.revenue_minor) FILTER (WHERE e.currency = @currency::text), 0)::bigint AS revenue_minor
 FROM conversion_events e JOIN attribution_credits c USING (tenant_uuid, conversion_uuid)
 WHERE e.occurred_at >= @since AND e.occurred_at < @until
 GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- name: RecentConversions :many
-SELECT e.conversion_uuid, e.name, e.external_id, e.revenue_minor, e.currency, e.occurred_at, e.attributed_at, p.contact_uuid,
+SELECT e.conversion_uuid, e.name, COALESCE(e.refund_of, e.external_id) AS external_id, e.revenue_minor, e.currency, e.occurred_at, e.attributed_at, p.contact_uuid,
     COALESCE(p.email, '') AS email, COALESCE(p.first_name, '') AS first_name, COALESCE(p.last_name, '') AS last_name,
     COALESCE((SELECT c.channel FROM attribution_credits c
         WHERE c.tenant_uuid = e.tenant_uuid AND c.conversion_uuid = e.conversion_uuid AND c.model = 'last_touch' LIMIT 1), '')::text AS channel
@@ -116,7 +116,7 @@ FROM outreach_messages m LEFT JOIN outreach_campaigns c USING (tenant_uuid, camp
 WHERE m.contact_uuid = @contact_uuid ORDER BY m.created_at DESC LIMIT 100;
 
 -- name: CustomerConversions :many
-SELECT conversion_uuid, name, external_id, revenue_minor, currency, occurred_at, attributed_at
+SELECT conversion_uuid, name, COALESCE(refund_of, external_id) AS external_id, revenue_minor, currency, occurred_at, attributed_at
 FROM conversion_events e
 WHERE (e.contact_uuid = @contact_uuid::uuid OR e.visitor_uuid IN (SELECT v.visitor_uuid FROM website_visitors v WHERE v.contact_uuid = @contact_uuid::uuid))
 ORDER BY occurred_at DESC LIMIT 50;

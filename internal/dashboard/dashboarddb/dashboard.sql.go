@@ -380,7 +380,7 @@ func (q *Queries) Campaigns(ctx context.Context, arg CampaignsParams) ([]Campaig
 }
 
 const conversionsByDay = `-- name: ConversionsByDay :many
-SELECT to_char(occurred_at AT TIME ZONE $1::text, 'YYYY-MM-DD')::text AS day, count(*) FILTER (WHERE revenue_minor >= 0)::bigint AS conversions,
+SELECT to_char(occurred_at AT TIME ZONE $1::text, 'YYYY-MM-DD')::text AS day, count(*) FILTER (WHERE refund_of IS NULL)::bigint AS conversions,
     COALESCE(sum(revenue_minor) FILTER (WHERE currency = $2::text), 0)::bigint AS revenue_minor
 FROM conversion_events WHERE occurred_at >= $3 AND occurred_at < $4 GROUP BY 1 ORDER BY 1
 `
@@ -447,7 +447,7 @@ func (q *Queries) CountCustomers(ctx context.Context, pattern string) (int64, er
 }
 
 const creditByChannel = `-- name: CreditByChannel :many
-SELECT c.model, c.channel, COALESCE(sum(c.weight) FILTER (WHERE e.revenue_minor >= 0), 0)::double precision AS conversions,
+SELECT c.model, c.channel, COALESCE(sum(c.weight) FILTER (WHERE e.refund_of IS NULL), 0)::double precision AS conversions,
     COALESCE(sum(c.revenue_minor) FILTER (WHERE e.currency = $1::text), 0)::bigint AS revenue_minor
 FROM conversion_events e JOIN attribution_credits c USING (tenant_uuid, conversion_uuid)
 WHERE e.occurred_at >= $2 AND e.occurred_at < $3
@@ -561,7 +561,7 @@ func (q *Queries) CustomerConsents(ctx context.Context, contactUuid uuid.UUID) (
 }
 
 const customerConversions = `-- name: CustomerConversions :many
-SELECT conversion_uuid, name, external_id, revenue_minor, currency, occurred_at, attributed_at
+SELECT conversion_uuid, name, COALESCE(refund_of, external_id) AS external_id, revenue_minor, currency, occurred_at, attributed_at
 FROM conversion_events e
 WHERE (e.contact_uuid = $1::uuid OR e.visitor_uuid IN (SELECT v.visitor_uuid FROM website_visitors v WHERE v.contact_uuid = $1::uuid))
 ORDER BY occurred_at DESC LIMIT 50
@@ -1053,7 +1053,7 @@ func (q *Queries) NewestCustomer(ctx context.Context) (uuid.UUID, error) {
 }
 
 const recentConversions = `-- name: RecentConversions :many
-SELECT e.conversion_uuid, e.name, e.external_id, e.revenue_minor, e.currency, e.occurred_at, e.attributed_at, p.contact_uuid,
+SELECT e.conversion_uuid, e.name, COALESCE(e.refund_of, e.external_id) AS external_id, e.revenue_minor, e.currency, e.occurred_at, e.attributed_at, p.contact_uuid,
     COALESCE(p.email, '') AS email, COALESCE(p.first_name, '') AS first_name, COALESCE(p.last_name, '') AS last_name,
     COALESCE((SELECT c.channel FROM attribution_credits c
         WHERE c.tenant_uuid = e.tenant_uuid AND c.conversion_uuid = e.conversion_uuid AND c.model = 'last_touch' LIMIT 1), '')::text AS channel
@@ -1310,7 +1310,7 @@ SELECT
     (SELECT count(*) FROM outreach_messages
         WHERE status = 'sent' AND sent_at >= $1 AND sent_at < $2)::bigint AS messages,
     (SELECT count(*) FROM conversion_events
-        WHERE occurred_at >= $1 AND occurred_at < $2 AND revenue_minor >= 0)::bigint AS conversions,
+        WHERE occurred_at >= $1 AND occurred_at < $2 AND refund_of IS NULL)::bigint AS conversions,
     (SELECT COALESCE(sum(revenue_minor), 0) FROM conversion_events
         WHERE occurred_at >= $1 AND occurred_at < $2 AND currency = $3::text)::bigint AS revenue_minor,
     (SELECT count(*) FROM conversion_events
@@ -1331,7 +1331,7 @@ type TotalsRow struct {
 	OtherCurrencies int64
 }
 
-// A negative revenue is a refund: less revenue, but no conversion. Revenue counts the tenant's own currency; OtherCurrencies counts the conversions left out of it.
+// A refund is less revenue, but no conversion. Revenue counts the tenant's own currency; OtherCurrencies counts the conversions left out of it.
 func (q *Queries) Totals(ctx context.Context, arg TotalsParams) (TotalsRow, error) {
 	row := q.db.QueryRow(ctx, totals, arg.Since, arg.Until, arg.Currency)
 	var i TotalsRow

@@ -2,6 +2,7 @@ package attribution
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -64,18 +65,33 @@ type recomputeWorker struct {
 	service *Service
 }
 
+// placeKey is where the job's metadata keeps how far it has come.
+const placeKey = "attributed_from"
+
+// place is a conversion's place in the order the recomputation takes, the newest first.
+type place struct {
+	At time.Time `json:"at"`
+	ID uuid.UUID `json:"id"`
+}
+
 // Work takes one stretch of conversions and comes back for the next, so that it
 // ends well inside any job timeout and other tenants' jobs get their turn.
 func (w *recomputeWorker) Work(ctx context.Context, job *river.Job[RecomputeArgs]) error {
 	const stretch = 500
-	done, err := w.service.recompute(ctx, job.Args.TenantUUID, stretch)
-	if err != nil {
+	var metadata struct {
+		From *place `json:"attributed_from"`
+	}
+	if err := json.Unmarshal(job.Metadata, &metadata); err != nil {
+		return fmt.Errorf("read how far the recomputation has come: %w", err)
+	}
+	last, err := w.service.recompute(ctx, job.Args.TenantUUID, metadata.From, stretch)
+	if err != nil || last == nil {
 		return err
 	}
-	if !done {
-		return river.JobSnooze(0)
+	if err := river.MetadataSet(ctx, placeKey, last); err != nil {
+		return fmt.Errorf("keep how far the recomputation has come: %w", err)
 	}
-	return nil
+	return river.JobSnooze(0)
 }
 
 // Attribute works out the credits of a conversion under every model and stores
@@ -83,11 +99,19 @@ func (w *recomputeWorker) Work(ctx context.Context, job *river.Job[RecomputeArgs
 // once: the runs take turns, and the last has seen what the first committed. A
 // conversion that does not exist (any more) is no error.
 func (s *Service) Attribute(ctx context.Context, tenant, conversionUUID uuid.UUID) error {
-	later, err := s.attribute(ctx, tenant, conversionUUID)
-	if err == nil && later != nil {
+	touched, err := s.attribute(ctx, tenant, conversionUUID)
+	again := touched.refunds
+	if err == nil && touched.later != nil {
 		// This conversion may have reached us after a later one, whose journey
 		// now starts here.
-		_, err = s.attribute(ctx, tenant, *later)
+		var after dependents
+		after, err = s.attribute(ctx, tenant, *touched.later)
+		again = append(again, after.refunds...)
+	}
+	for _, refund := range again {
+		if err == nil {
+			_, err = s.attribute(ctx, tenant, refund)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("attribute conversion %s: %w", conversionUUID, err)
@@ -95,51 +119,62 @@ func (s *Service) Attribute(ctx context.Context, tenant, conversionUUID uuid.UUI
 	return nil
 }
 
+// dependents are the conversions whose credits follow from another's journey.
+type dependents struct {
+	later   *uuid.UUID  // the next of the same person and name, nil if none
+	refunds []uuid.UUID // its own
+}
+
 // attribute attributes one conversion in a transaction of its own and returns
-// the next of the same person and name, nil if none.
-func (s *Service) attribute(ctx context.Context, tenant, id uuid.UUID) (later *uuid.UUID, err error) {
+// its dependents.
+func (s *Service) attribute(ctx context.Context, tenant, id uuid.UUID) (d dependents, err error) {
 	err = s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
 		settings, err := settingsTx(ctx, tx, s.clock.Now())
 		if err != nil {
 			return err
 		}
-		later, err = s.attributeTx(ctx, tx, settings, id)
+		d, err = s.attributeTx(ctx, tx, settings, id)
 		return err
 	})
-	return later, err
+	return d, err
 }
 
-func (s *Service) attributeTx(ctx context.Context, tx engardedb.Tx, settings []Settings, id uuid.UUID) (*uuid.UUID, error) {
+func (s *Service) attributeTx(ctx context.Context, tx engardedb.Tx, settings []Settings, id uuid.UUID) (d dependents, err error) {
 	c, err := lockConversion(ctx, tx, id)
 	if err != nil || c == nil {
-		return nil, err
+		return dependents{}, err
 	}
 	earned := c // whose journey is credited: a refund takes back what its order earned
-	if c.revenue < 0 {
-		order, err := refunded(ctx, tx, c)
-		if err != nil {
-			return nil, err
-		}
-		if order != nil {
-			earned = order
+	if c.refundOf != nil {
+		if earned, err = refunded(ctx, tx, c); err != nil {
+			return dependents{}, err
 		}
 	}
 	lookback := time.Duration(0)
 	for _, s := range settings {
 		lookback = max(lookback, s.lookback())
 	}
-	journey, err := loadJourney(ctx, tx, earned, lookback)
-	if err != nil {
-		return nil, err
+	var journey Journey
+	if earned != nil {
+		if journey, err = loadJourney(ctx, tx, earned, lookback); err != nil {
+			return dependents{}, err
+		}
 	}
 	credits := make(map[Model][]Credit, len(settings))
 	for _, s := range settings {
 		credits[s.Model] = s.Credits(journey, c.revenue)
 	}
 	if err := replaceCredits(ctx, tx, c, credits, s.clock.Now()); err != nil {
-		return nil, err
+		return dependents{}, err
 	}
-	return next(ctx, tx, c, lookback)
+	if c.refundOf != nil {
+		return dependents{}, nil
+	}
+	if d.refunds, err = refunds(ctx, tx, c); err != nil {
+		return dependents{}, err
+	}
+	d.later, err = next(ctx, tx, c, lookback)
+	return d, err
 }
 
 // Settings returns the tenant's settings of every model, in the order of Models.
@@ -166,32 +201,41 @@ func (s *Service) SetTx(ctx context.Context, tx engardedb.Tx, settings Settings)
 }
 
 // recompute attributes again up to limit conversions that were attributed
-// before the settings last changed, the newest first, and reports whether there
-// were no more.
-func (s *Service) recompute(ctx context.Context, tenant uuid.UUID, limit int) (bool, error) {
+// before the settings last changed, the newest first, from after a place on
+// (nil: from the newest), and returns the place of the last, nil when there are
+// no more. Each conversion is looked at once, however many there are.
+func (s *Service) recompute(ctx context.Context, tenant uuid.UUID, after *place, limit int) (*place, error) {
 	const query = `
-		SELECT conversion_uuid FROM conversion_events
-		WHERE tenant_uuid = $1 AND attributed_at < (SELECT max(updated_at) FROM attribution_models WHERE tenant_uuid = $1)
-		ORDER BY occurred_at DESC LIMIT $2`
-	var ids []uuid.UUID
+		SELECT occurred_at, conversion_uuid FROM conversion_events
+		WHERE tenant_uuid = $1 AND (occurred_at, conversion_uuid) < ($2, $3)
+			AND attributed_at < (SELECT max(updated_at) FROM attribution_models WHERE tenant_uuid = $1)
+		ORDER BY occurred_at DESC, conversion_uuid DESC LIMIT $4`
+	if after == nil {
+		after = &place{At: s.clock.Now().AddDate(1, 0, 0), ID: uuid.Max} // nothing is dated later
+	}
+	var places []place
 	err := s.db.TenantRead(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		rows, err := tx.Query(ctx, query, tenant, limit)
+		rows, err := tx.Query(ctx, query, tenant, after.At, after.ID, limit)
 		if err != nil {
 			return fmt.Errorf("find conversions to attribute again: %w", err)
 		}
-		ids, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		places, err = pgx.CollectRows(rows, pgx.RowToStructByPos[place])
 		if err != nil {
 			return fmt.Errorf("find conversions to attribute again: %w", err)
 		}
 		return nil
 	})
 	if err != nil {
-		return false, fmt.Errorf("recompute attribution: %w", err)
+		return nil, fmt.Errorf("recompute attribution: %w", err)
 	}
-	for _, id := range ids {
-		if err := s.Attribute(ctx, tenant, id); err != nil {
-			return false, err
+	for _, p := range places {
+		// Those that depend on it are among them.
+		if _, err := s.attribute(ctx, tenant, p.ID); err != nil {
+			return nil, fmt.Errorf("recompute attribution of %s: %w", p.ID, err)
 		}
 	}
-	return len(ids) < limit, nil
+	if len(places) < limit {
+		return nil, nil //nolint:nilnil // nil is "there are no more", as documented
+	}
+	return &places[limit-1], nil
 }

@@ -67,14 +67,24 @@ func (b *bundle) touch(t *testing.T, visitor, contact *uuid.UUID, channel string
 func (b *bundle) conversion(t *testing.T, number string, visitor *uuid.UUID, minor int64, days float64) uuid.UUID {
 	t.Helper()
 	id, name := uuid.New(), "Order Completed"
+	var refundOf *string
 	if minor < 0 {
-		name = "Order Refunded"
+		order := number
+		name, refundOf, number = "Order Refunded", &order, id.String()
 	}
-	b.exec(t, `insert into conversion_events (tenant_uuid, conversion_uuid, external_id, name, visitor_uuid,
+	b.exec(t, `insert into conversion_events (tenant_uuid, conversion_uuid, external_id, refund_of, name, visitor_uuid,
 			revenue_minor, currency, occurred_at, received_at)
-		values ($1, $2, $3, $4, $5, $6, 'USD', $7, $7)`,
-		b.tenant, id, number, name, visitor, minor, touch("", days).At)
+		values ($1, $2, $3, $4, $5, $6, $7, 'USD', $8, $8)`,
+		b.tenant, id, number, refundOf, name, visitor, minor, touch("", days).At)
 	return id
+}
+
+// visit is a session with the touch that began it.
+func (b *bundle) visit(t *testing.T, visitor uuid.UUID, channel string, from, to float64) {
+	t.Helper()
+	b.touch(t, &visitor, nil, channel, from)
+	b.exec(t, `insert into website_sessions (tenant_uuid, session_uuid, visitor_uuid, started_at, ended_at)
+		values ($1, $2, $3, $4, $5)`, b.tenant, uuid.New(), visitor, touch("", from).At, touch("", to).At)
 }
 
 type stored struct {
@@ -196,6 +206,40 @@ func TestARefundTakesBackWhatItsOrderEarned(t *testing.T) {
 	require.Len(t, b.credits(t, refund), 5)
 }
 
+func TestTheSecondOrderOfAVisitIsEarnedByWhatBeganTheVisit(t *testing.T) {
+	t.Parallel()
+	const minute = 1. / 24 / 60
+	b := setup(t)
+	visitor := b.visitor(t, nil)
+	b.visit(t, visitor, "search", 3, 2.99)
+	b.visit(t, visitor, "social", 30*minute, 5*minute)
+	first := b.conversion(t, "A-1", &visitor, 100, 20*minute)
+	second := b.conversion(t, "A-2", &visitor, 50, 5*minute)
+	require.Contains(t, b.attribute(t, first), stored{"linear", "search", 0.5, 50})
+	require.Contains(t, b.attribute(t, second), stored{"linear", "social", 1, 50}, "the visit goes on; the earlier one is closed")
+
+	fromServer := b.conversion(t, "A-3", &visitor, 50, -10*minute)
+	require.Contains(t, b.attribute(t, fromServer), stored{"linear", "social", 1, 50}, "reported a little after the last page")
+	renewal := b.conversion(t, "A-4", &visitor, 50, -1)
+	require.Empty(t, b.attribute(t, renewal), "no visit is running a day later")
+}
+
+func TestRefundsFollowTheirOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	visitor := b.visitor(t, nil)
+	b.touch(t, &visitor, nil, "email", 1)
+	refunds := []uuid.UUID{b.conversion(t, "A-1", &visitor, -40, 0), b.conversion(t, "A-1", &visitor, -10, 0)}
+	require.Empty(t, b.attribute(t, refunds[0]), "nobody earned what it takes back")
+	order := b.conversion(t, "A-1", &visitor, 100, 2)
+	b.touch(t, &visitor, nil, "social", 3)
+	b.attribute(t, order)
+	for i, minor := range []int64{-40, -10} {
+		require.Contains(t, b.credits(t, refunds[i]), stored{"linear", "social", 1, minor})
+		require.Len(t, b.credits(t, refunds[i]), 5)
+	}
+}
+
 func TestAttributeNobodyAndNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -204,6 +248,47 @@ func TestAttributeNobodyAndNothing(t *testing.T) {
 	other := setup(t)
 	mine := b.conversion(t, "A-2", nil, 100, 0)
 	require.NoError(t, other.service.Attribute(context.Background(), other.tenant, mine), "another tenant's conversion is unknown")
+}
+
+func TestRecomputingTakesEveryConversionOnce(t *testing.T) {
+	t.Parallel()
+	const n = 1203 // more than two stretches, many of one moment
+	b := setup(t)
+	ctx := context.Background()
+	visitor := b.visitor(t, nil)
+	b.touch(t, &visitor, nil, "social", 7)
+	b.attribute(t, b.conversion(t, "first", &visitor, 1, 3))
+	b.exec(t, `insert into conversion_events (tenant_uuid, conversion_uuid, external_id, name, revenue_minor, currency, occurred_at, received_at, attributed_at)
+		select $1, gen_random_uuid(), i::text, 'Signed Up', 0, 'USD', $2::timestamptz - i % 7 * interval '1 hour', $2, $2 from generate_series(2, $3) i`,
+		b.tenant, converted, n)
+	workers := river.NewWorkers()
+	b.service.RegisterWorkers(workers)
+	queue, err := jobs.New(b.db, jobs.Config{
+		Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}},
+		JobTimeout: time.Minute, RescueAfter: time.Hour,
+	})
+	require.NoError(t, err)
+	require.NoError(t, queue.Start(ctx))
+	t.Cleanup(func() { require.NoError(t, queue.Stop(context.Background())) })
+	b.clock.Advance(time.Minute)
+	require.NoError(t, b.db.Tenant(ctx, b.tenant, func(ctx context.Context, tx engardedb.Tx) error {
+		if err := b.service.SetTx(ctx, tx, attribution.Default(attribution.TimeDecay)); err != nil {
+			return err
+		}
+		return queue.Enqueue(ctx, tx, attribution.RecomputeArgs{TenantUUID: b.tenant}, nil)
+	}))
+	count := func(sql string) (got int) {
+		require.NoError(t, b.db.Tenant(ctx, b.tenant, func(ctx context.Context, tx engardedb.Tx) error {
+			return tx.QueryRow(ctx, sql).Scan(&got)
+		}))
+		return got
+	}
+	require.Eventually(t, func() bool {
+		return count("select count(*) from river.river_job where kind = 'recompute_attribution' and state = 'completed'") == 1
+	}, 60*time.Second, 100*time.Millisecond)
+	require.Equal(t, n, count("select count(*) from conversion_events where attributed_at >= (select max(updated_at) from attribution_models)"))
+	require.Equal(t, 2, count("select (metadata->>'snoozes')::int from river.river_job where kind = 'recompute_attribution'"))
+	require.Equal(t, 1, count("select count(*) from river.river_job where metadata ? 'attributed_from'"), "the place is kept")
 }
 
 func TestSettingsChangeTheCreditsOfThePastByAJob(t *testing.T) {

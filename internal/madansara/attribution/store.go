@@ -64,6 +64,8 @@ func writeSettings(ctx context.Context, tx engardedb.Tx, s Settings, now time.Ti
 // an empty scan of the whole table, and starts workers for it.
 type conversion struct {
 	id         uuid.UUID
+	number     string // the order's, or the refund's own
+	refundOf   *string
 	name       string
 	visitor    *uuid.UUID
 	contact    uuid.UUID // its own, or the one its visitor turned out to be; Nil when nobody knows
@@ -76,7 +78,8 @@ type conversion struct {
 // attributing it until this one ends; nil when there is none of that id.
 func lockConversion(ctx context.Context, tx engardedb.Tx, id uuid.UUID) (*conversion, error) {
 	const query = `
-		SELECT e.conversion_uuid, e.name, e.visitor_uuid, COALESCE(v.contact_uuid, e.contact_uuid, '00000000-0000-0000-0000-000000000000'), e.revenue_minor, e.occurred_at
+		SELECT e.conversion_uuid, e.external_id, e.refund_of, e.name, e.visitor_uuid,
+			COALESCE(v.contact_uuid, e.contact_uuid, '00000000-0000-0000-0000-000000000000'), e.revenue_minor, e.occurred_at
 		FROM conversion_events e
 		LEFT JOIN website_visitors v ON v.tenant_uuid = e.tenant_uuid AND v.visitor_uuid = e.visitor_uuid
 		WHERE e.tenant_uuid = $1 AND e.conversion_uuid = $2
@@ -85,22 +88,36 @@ func lockConversion(ctx context.Context, tx engardedb.Tx, id uuid.UUID) (*conver
 }
 
 // refunded returns the conversion that the refund c gives money back for: the
-// order of the same number. Nil when it was never recorded.
+// order of that number. Nil when it was never recorded.
 func refunded(ctx context.Context, tx engardedb.Tx, c *conversion) (*conversion, error) {
 	const query = `
-		SELECT o.conversion_uuid, o.name, o.visitor_uuid, COALESCE(v.contact_uuid, o.contact_uuid, '00000000-0000-0000-0000-000000000000'), o.revenue_minor, o.occurred_at
+		SELECT o.conversion_uuid, o.external_id, o.refund_of, o.name, o.visitor_uuid,
+			COALESCE(v.contact_uuid, o.contact_uuid, '00000000-0000-0000-0000-000000000000'), o.revenue_minor, o.occurred_at
 		FROM conversion_events r
-		JOIN conversion_events o ON o.tenant_uuid = r.tenant_uuid AND o.external_id = r.external_id
-			AND o.conversion_uuid <> r.conversion_uuid AND o.revenue_minor >= 0
+		JOIN conversion_events o ON o.tenant_uuid = r.tenant_uuid AND o.external_id = r.refund_of AND o.refund_of IS NULL
 		LEFT JOIN website_visitors v ON v.tenant_uuid = o.tenant_uuid AND v.visitor_uuid = o.visitor_uuid
 		WHERE r.tenant_uuid = $1 AND r.conversion_uuid = $2
 		ORDER BY o.revenue_minor DESC, o.conversion_uuid LIMIT 1`
 	return readConversion(ctx, tx, query, c.id)
 }
 
+// refunds returns the refunds of the order c.
+func refunds(ctx context.Context, tx engardedb.Tx, c *conversion) ([]uuid.UUID, error) {
+	const query = `SELECT conversion_uuid FROM conversion_events WHERE tenant_uuid = $1 AND refund_of = $2 ORDER BY conversion_uuid`
+	rows, err := tx.Query(ctx, query, tx.Tenant(), c.number)
+	if err != nil {
+		return nil, fmt.Errorf("read an order's refunds: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("read an order's refunds: %w", err)
+	}
+	return ids, nil
+}
+
 func readConversion(ctx context.Context, tx engardedb.Tx, query string, id uuid.UUID) (*conversion, error) {
 	var c conversion
-	err := tx.QueryRow(ctx, query, tx.Tenant(), id).Scan(&c.id, &c.name, &c.visitor, &c.contact, &c.revenue, &c.occurredAt)
+	err := tx.QueryRow(ctx, query, tx.Tenant(), id).Scan(&c.id, &c.number, &c.refundOf, &c.name, &c.visitor, &c.contact, &c.revenue, &c.occurredAt)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil //nolint:nilnil // nil is "there is none", as documented
@@ -138,10 +155,15 @@ func loadJourney(ctx context.Context, tx engardedb.Tx, c *conversion, lookback t
 		return Journey{}, err
 	}
 	from := c.occurredAt.Add(-lookback)
-	if after != nil {
-		j.After = *after
-		if after.After(from) {
-			from = *after
+	if after != nil && after.After(from) {
+		j.After, from = *after, *after
+		began, err := visitFrom(ctx, tx, c)
+		if err != nil {
+			return Journey{}, err
+		}
+		if began != nil {
+			j.VisitFrom = *began
+			from = earlier(from, began.Add(-clickToVisit))
 		}
 	}
 	const query = `
@@ -161,6 +183,34 @@ func loadJourney(ctx context.Context, tx engardedb.Tx, c *conversion, lookback t
 		return Journey{}, fmt.Errorf("read touches: %w", err)
 	}
 	return j, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// visitFrom returns when the visit began in which c happened: the one running
+// then in the converting browser or, for an order of which only the contact is
+// known, in any of theirs. Nil if none was.
+func visitFrom(ctx context.Context, tx engardedb.Tx, c *conversion) (*time.Time, error) {
+	// Half an hour of silence ends a visit; the shop's server may report the
+	// order some time after the last page.
+	const query = `
+		SELECT max(started_at) FROM website_sessions
+		WHERE tenant_uuid = $1 AND visitor_uuid = ANY ($2) AND started_at BETWEEN $3::timestamptz - interval '1 day' AND $3
+			AND ended_at >= $3::timestamptz - interval '30 minutes'`
+	visitors := c.visitors
+	if c.visitor != nil {
+		visitors = []uuid.UUID{*c.visitor}
+	}
+	var at *time.Time
+	if err := tx.QueryRow(ctx, query, tx.Tenant(), visitors, c.occurredAt).Scan(&at); err != nil {
+		return nil, fmt.Errorf("read the visit of a conversion: %w", err)
+	}
+	return at, nil
 }
 
 // previous returns the time of the person's conversion of the same name before c.

@@ -27,8 +27,12 @@ const (
 type Conversion struct {
 	Name string // what was reached, "Order Completed"; 1 to 200 characters
 	// ExternalID is the order's own number, or the message's id when there is
-	// none: (Name, ExternalID) is recorded once. 1 to 255 characters.
-	ExternalID  string
+	// none: (Name, ExternalID) is recorded once. A refund's own number or the
+	// message's id, for an order may be refunded in parts. 1 to 255 characters.
+	ExternalID string
+	// RefundOf is the number of the order that a refund gives money back for; at
+	// most 255 characters. Empty is the refund's ExternalID. Only for a refund.
+	RefundOf    string
 	VisitorUUID *uuid.UUID
 	ContactUUID *uuid.UUID
 	SessionUUID *uuid.UUID
@@ -63,6 +67,10 @@ func (c Conversion) Validate() error {
 		return fault.At("name", nil, "must be 1 to %d characters of UTF-8 without NUL", maxName)
 	case !storable(c.ExternalID, maxExternalID):
 		return fault.At("external_id", nil, "must be 1 to %d characters of UTF-8 without NUL", maxExternalID)
+	case c.RefundOf != "" && !storable(c.RefundOf, maxExternalID):
+		return fault.At("order_id", nil, "must be 1 to %d characters of UTF-8 without NUL", maxExternalID)
+	case c.RefundOf != "" && !IsRefund(c.Name):
+		return fault.At("refund_id", nil, "is for a refund, whose name says so")
 	case c.Amount.Minor < 0 && !IsRefund(c.Name):
 		return fault.At("revenue", c.Amount.Decimal(), "may be negative only for a refund")
 	case c.Amount.Minor > maxRevenue || c.Amount.Minor < -maxRevenue:

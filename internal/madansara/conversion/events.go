@@ -17,6 +17,7 @@ import (
 type Event struct {
 	ConversionUUID uuid.UUID      `json:"conversion_uuid"`
 	ExternalID     string         `json:"external_id" doc:"The order's number, or the id of the message that reported it"`
+	RefundOf       string         `json:"refund_of" doc:"The number of the order that a refund gives money back for; empty for what is no refund"`
 	Name           string         `json:"name"`
 	VisitorUUID    *uuid.UUID     `json:"visitor_uuid"`
 	ContactUUID    *uuid.UUID     `json:"contact_uuid"`
@@ -102,7 +103,7 @@ func (s *Service) Events(ctx context.Context, tenant uuid.UUID, filter Filter, p
 
 func (s *Service) eventsQuery(ctx context.Context, tx engardedb.Tx, filter Filter, at time.Time, id uuid.UUID, limit int) (string, []any, error) {
 	query := `
-		SELECT e.conversion_uuid, e.external_id, e.name, e.visitor_uuid, e.contact_uuid, e.session_uuid,
+		SELECT e.conversion_uuid, e.external_id, COALESCE(e.refund_of, ''), e.name, e.visitor_uuid, e.contact_uuid, e.session_uuid,
 			COALESCE(c.email, ''), e.revenue_minor, e.currency, e.properties, e.occurred_at, e.received_at, e.attributed_at
 		FROM conversion_events e
 		LEFT JOIN contacts c ON c.tenant_uuid = e.tenant_uuid AND c.contact_uuid = e.contact_uuid
@@ -139,7 +140,7 @@ func scanEvent(row pgx.CollectableRow) (Event, error) {
 	var minor int64
 	var currency string
 	var properties json.RawMessage
-	err := row.Scan(&e.ConversionUUID, &e.ExternalID, &e.Name, &e.VisitorUUID, &e.ContactUUID, &e.SessionUUID,
+	err := row.Scan(&e.ConversionUUID, &e.ExternalID, &e.RefundOf, &e.Name, &e.VisitorUUID, &e.ContactUUID, &e.SessionUUID,
 		&e.Email, &minor, &currency, &properties, &e.OccurredAt, &e.ReceivedAt, &e.AttributedAt)
 	if err != nil {
 		return Event{}, err

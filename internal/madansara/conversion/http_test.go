@@ -346,3 +346,38 @@ func TestModelsAreReadAndChanged(t *testing.T) {
 	}
 	require.Equal(t, 403, s.call(t, "reader", http.MethodPut, path+"/linear", `{"lookback_days":30}`, nil))
 }
+
+func TestTrackRefundsInParts(t *testing.T) {
+	t.Parallel()
+	s := setupSite(t)
+	key := s.tenant.String()
+	track := func(body string) int {
+		return s.call(t, key, http.MethodPost, "/api/v1/conversion/track", body, nil)
+	}
+	require.Equal(t, 201, track(`{"name":"Order Completed","order_id":"1","revenue":30,"email":"a@example.com"}`))
+	require.Equal(t, 201, track(`{"name":"Order Refunded","order_id":"1","refund_id":"r1","revenue":10,"email":"a@example.com"}`))
+	require.Equal(t, 200, track(`{"name":"Order Refunded","order_id":"1","refund_id":"r1","revenue":10,"email":"a@example.com"}`))
+	require.Equal(t, 201, track(`{"name":"Order Refunded","order_id":"1","message_id":"m2","revenue":"10","email":"a@example.com"}`))
+	require.Equal(t, 201, track(`{"name":"Order Refunded","order_id":"1","email":"a@example.com"}`))
+	require.Equal(t, 200, track(`{"name":"Order Refunded","order_id":"1","email":"a@example.com"}`), "once for the order")
+	require.Equal(t, 422, track(`{"name":"Order Completed","refund_id":"r1","email":"a@example.com"}`))
+	require.Equal(t, 1000, one[int](t, s.bundle, "select sum(revenue_minor) from conversion_events"))
+	stats, err := s.service.Stats(t.Context(), s.tenant, conversion.Period{})
+	require.NoError(t, err)
+	require.Equal(t, int64(1), stats.Total.Conversions, "a refund without a sum is no conversion either")
+}
+
+func TestAPersonWhoBoughtBeforeTheyWereKnownIsOneCustomer(t *testing.T) {
+	t.Parallel()
+	s := setupSite(t)
+	visitor, contact := uuid.New(), uuid.New()
+	s.exec(t, "insert into contacts (tenant_uuid, contact_uuid, created_at, updated_at) values ($1, $2, $3, $3)", s.tenant, contact, noon)
+	s.exec(t, `insert into website_visitors (tenant_uuid, visitor_uuid, anonymous_id, contact_uuid, first_seen_at, last_seen_at)
+		values ($1, $2, 'a', $3, $4, $4)`, s.tenant, visitor, contact, noon)
+	unknown, known := order("1", 100), order("2", 100)
+	unknown.VisitorUUID, known.ContactUUID = &visitor, &contact
+	s.record(t, unknown, known)
+	stats, err := s.service.Stats(t.Context(), s.tenant, conversion.Period{})
+	require.NoError(t, err)
+	require.Equal(t, int64(1), stats.Total.Customers)
+}

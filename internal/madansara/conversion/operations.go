@@ -1,6 +1,7 @@
 package conversion
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -20,8 +21,9 @@ import (
 type trackInput struct {
 	Body struct {
 		Name        string     `json:"name" minLength:"1" maxLength:"200" doc:"What was reached" example:"Order Completed"`
-		OrderID     string     `json:"order_id,omitempty" maxLength:"255" doc:"The order's number: (name, order_id) is recorded once"`
-		MessageID   string     `json:"message_id,omitempty" maxLength:"255" doc:"Stands in for order_id where there is none; without either, every call records a conversion"`
+		OrderID     string     `json:"order_id,omitempty" maxLength:"255" doc:"The order's number: (name, order_id) is recorded once. Of a refund, the order it gives money back for"`
+		RefundID    string     `json:"refund_id,omitempty" maxLength:"255" doc:"The refund's own number, by which it is recorded once: an order may be refunded in parts"`
+		MessageID   string     `json:"message_id,omitempty" maxLength:"255" doc:"Stands in for order_id, or for a refund's refund_id, where there is none. Without any of them every call records a conversion; a refund with only its order_id is recorded once for the order"`
 		UserID      string     `json:"user_id,omitempty" maxLength:"255" doc:"Your own id of the person"`
 		Email       string     `json:"email,omitempty" maxLength:"254" doc:"The person's address"`
 		AnonymousID string     `json:"anonymous_id,omitempty" maxLength:"255" doc:"The tracker's id of the browser. One of user_id, email and anonymous_id is needed"`
@@ -92,9 +94,12 @@ func newIdentity(in *trackInput) (Identity, error) {
 
 func (s *Service) newConversion(in *trackInput) (Conversion, error) {
 	now := s.clock.Now().UTC()
-	c := Conversion{Name: in.Body.Name, ExternalID: in.Body.OrderID, OccurredAt: now, ReceivedAt: now}
-	if c.ExternalID == "" {
-		c.ExternalID = in.Body.MessageID
+	c := Conversion{Name: in.Body.Name, ExternalID: cmp.Or(in.Body.OrderID, in.Body.MessageID), OccurredAt: now, ReceivedAt: now}
+	if IsRefund(c.Name) {
+		c.RefundOf = in.Body.OrderID
+		c.ExternalID = cmp.Or(in.Body.RefundID, in.Body.MessageID, in.Body.OrderID)
+	} else if in.Body.RefundID != "" {
+		return Conversion{}, fault.At("body.refund_id", in.Body.RefundID, "is for a refund, and the name does not say refund")
 	}
 	if c.ExternalID == "" {
 		id, err := uuid.NewV7()

@@ -97,6 +97,7 @@ type key struct{ name, externalID string }
 type columns struct {
 	ids                      []uuid.UUID
 	externalIDs, names       []string
+	refundOfs                []*string
 	visitors, contacts       []*uuid.UUID
 	sessions                 []*uuid.UUID
 	revenues                 []int64
@@ -118,11 +119,14 @@ func newColumns(conversions []Conversion) (columns, error) {
 		if len(c.Properties) == 0 {
 			c.Properties = json.RawMessage("{}")
 		}
-		if IsRefund(c.Name) && c.Amount.Minor > 0 {
-			c.Amount.Minor = -c.Amount.Minor // Segment's total of a refund is positive
+		var refundOf *string
+		if IsRefund(c.Name) {
+			c.Amount.Minor = -max(c.Amount.Minor, -c.Amount.Minor) // Segment's total of a refund is positive
+			refundOf = new(cmp.Or(c.RefundOf, c.ExternalID))
 		}
 		cols.ids = append(cols.ids, id)
 		cols.externalIDs = append(cols.externalIDs, c.ExternalID)
+		cols.refundOfs = append(cols.refundOfs, refundOf)
 		cols.names = append(cols.names, c.Name)
 		cols.visitors = append(cols.visitors, c.VisitorUUID)
 		cols.contacts = append(cols.contacts, c.ContactUUID)
@@ -138,20 +142,20 @@ func newColumns(conversions []Conversion) (columns, error) {
 
 func insert(ctx context.Context, tx engardedb.Tx, cols columns) (map[uuid.UUID]bool, error) {
 	const statement = `
-		INSERT INTO conversion_events (tenant_uuid, conversion_uuid, external_id, name, visitor_uuid, contact_uuid,
+		INSERT INTO conversion_events (tenant_uuid, conversion_uuid, external_id, refund_of, name, visitor_uuid, contact_uuid,
 			session_uuid, revenue_minor, currency, properties, occurred_at, received_at)
-		SELECT t.tenant_uuid, c.id, c.external_id, c.name, c.visitor, c.contact,
+		SELECT t.tenant_uuid, c.id, c.external_id, c.refund_of, c.name, c.visitor, c.contact,
 			c.session, c.revenue, COALESCE(NULLIF(c.currency, ''), t.currency), c.properties::jsonb, c.occurred_at, c.received_at
 		FROM tenants t, unnest($2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::bigint[],
-			$9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[])
+			$9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::text[])
 			WITH ORDINALITY AS c (id, external_id, name, visitor, contact, session, revenue, currency, properties,
-				occurred_at, received_at, position)
+				occurred_at, received_at, refund_of, position)
 		WHERE t.tenant_uuid = $1
 		ORDER BY c.position
 		ON CONFLICT (tenant_uuid, name, external_id) DO NOTHING
 		RETURNING conversion_uuid`
 	rows, err := tx.Query(ctx, statement, tx.Tenant(), cols.ids, cols.externalIDs, cols.names, cols.visitors,
-		cols.contacts, cols.sessions, cols.revenues, cols.currencies, cols.properties, cols.occurredAts, cols.receivedAts)
+		cols.contacts, cols.sessions, cols.revenues, cols.currencies, cols.properties, cols.occurredAts, cols.receivedAts, cols.refundOfs)
 	if err != nil {
 		return nil, err
 	}

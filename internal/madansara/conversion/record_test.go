@@ -210,6 +210,31 @@ func TestRecordRefusesWhatCannotBeStored(t *testing.T) {
 	require.Equal(t, -200, one[int](t, b, "select sum(revenue_minor) from conversion_events where name = 'Order Refunded'"))
 }
 
+func TestAnOrderIsRefundedInParts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	part := func(id string, minor int64) conversion.Conversion {
+		c := order(id, minor)
+		c.Name, c.RefundOf = "Order Refunded", "A-1"
+		return c
+	}
+	recorded := b.record(t, order("A-1", 1990), part("m-1", 500), part("m-2", 500), part("m-1", 500))
+	require.True(t, recorded[1].New)
+	require.True(t, recorded[2].New, "a second part of the same size")
+	require.Equal(t, conversion.Recorded{ConversionUUID: recorded[1].ConversionUUID}, recorded[3], "the same part again")
+	require.Equal(t, 990, one[int](t, b, "select sum(revenue_minor) from conversion_events"))
+	require.Equal(t, 2, one[int](t, b, "select count(*) from conversion_events where refund_of = 'A-1'"))
+
+	whole := order("R-9", 100)
+	whole.Name = "Order Refunded"
+	b.record(t, whole)
+	require.Equal(t, "R-9", one[string](t, b, "select refund_of from conversion_events where external_id = 'R-9'"))
+	sale := order("A-2", 100)
+	sale.RefundOf = "A-1"
+	_, err := b.tryRecord(sale)
+	require.Equal(t, fault.Invalid, fault.CodeOf(err))
+}
+
 func TestReattributeAfterIdentifyAndLateTouches(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -51,9 +51,8 @@ func newMoney(minor int64, currency string) Money {
 	return Money{Minor: minor, Currency: currency, Amount: amount.Decimal()}
 }
 
-// isOrder is the SQL condition that a conversion is not a refund, which is
-// recorded with negative revenue.
-const isOrder = `revenue_minor >= 0`
+// isOrder is the SQL condition that a conversion is not a refund.
+const isOrder = `refund_of IS NULL`
 
 // statsQuery returns (metric, day or null for the whole period, currency, value).
 var statsQuery = `
@@ -64,10 +63,10 @@ var statsQuery = `
 		SELECT (sent_at AT TIME ZONE $4)::date AS day FROM outreach_messages
 		WHERE tenant_uuid = $1 AND ` + inPeriod("sent_at") + `
 	), conversions AS (
-		SELECT (occurred_at AT TIME ZONE $4)::date AS day, COALESCE(contact_uuid, visitor_uuid) AS person,
+		SELECT (occurred_at AT TIME ZONE $4)::date AS day, COALESCE(v.contact_uuid, e.contact_uuid, e.visitor_uuid) AS person,
 			` + isOrder + ` AS is_order, revenue_minor, currency
-		FROM conversion_events
-		WHERE tenant_uuid = $1 AND ` + inPeriod("occurred_at") + `
+		FROM conversion_events e LEFT JOIN website_visitors v ON v.tenant_uuid = $1 AND v.visitor_uuid = e.visitor_uuid
+		WHERE e.tenant_uuid = $1 AND ` + inPeriod("occurred_at") + `
 	)
 	SELECT 'visitors', day, '', count(DISTINCT visitor_uuid) FROM visits GROUP BY GROUPING SETS ((day), ())
 	UNION ALL

@@ -110,15 +110,17 @@ func (g *group) nameContacts(ctx context.Context, about []*entry, people []*uuid
 	return g.send(ctx, &batch)
 }
 
-// orderCompleted is the event of Segment's commerce specification that is a
-// conversion.
-const orderCompleted = "Order Completed"
+// The events of Segment's commerce specification that are conversions.
+const (
+	orderCompleted = "Order Completed"
+	orderRefunded  = "Order Refunded" // of the whole order or of a part
+)
 
-// convert records the orders among the new events.
+// convert records the orders and refunds among the new events.
 func (g *group) convert(ctx context.Context) error {
 	var orders []conversion.Conversion
 	for _, e := range g.entries {
-		if e.known || !isOrder(e.Event) {
+		if e.known || !isConversion(e.Event) {
 			continue
 		}
 		order, err := newConversion(e.Event)
@@ -165,13 +167,16 @@ func (g *group) reattribute(ctx context.Context) error {
 	return nil
 }
 
-func isOrder(e *segment.Event) bool { return e.Type == segment.Track && e.Name == orderCompleted }
+func isConversion(e *segment.Event) bool {
+	return e.Type == segment.Track && (e.Name == orderCompleted || e.Name == orderRefunded)
+}
 
-// newConversion reads an order. Its total is what the customer pays; revenue,
+// newConversion reads an order or a refund. Its total is what the customer pays; revenue,
 // which the specification keeps before tax and shipping, stands in for it.
 func newConversion(e *segment.Event) (conversion.Conversion, error) {
 	var properties struct {
 		OrderID  json.RawMessage `json:"order_id"`
+		RefundID json.RawMessage `json:"refund_id"`
 		Total    json.RawMessage `json:"total"`
 		Revenue  json.RawMessage `json:"revenue"`
 		Value    json.RawMessage `json:"value"`
@@ -183,6 +188,9 @@ func newConversion(e *segment.Event) (conversion.Conversion, error) {
 	c := conversion.Conversion{
 		Name: e.Name, ExternalID: plainText(properties.OrderID), Properties: e.Properties,
 		OccurredAt: e.OccurredAt, ReceivedAt: e.ReceivedAt,
+	}
+	if e.Name == orderRefunded {
+		c.RefundOf, c.ExternalID = c.ExternalID, plainText(properties.RefundID)
 	}
 	if c.ExternalID == "" {
 		c.ExternalID = e.MessageID

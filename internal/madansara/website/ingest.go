@@ -242,7 +242,7 @@ func refuseBadOrders(parsed *segment.Parsed) {
 	kept := 0
 	for i := range parsed.Events {
 		e := &parsed.Events[i]
-		if isOrder(e) {
+		if isConversion(e) {
 			if _, err := newConversion(e); err != nil {
 				at, message := location(parsed.Batch, parsed.Indexes[i]), poisonReason(err)
 				var f *fault.Error

@@ -412,4 +412,14 @@ func TestOrdersBecomeConversions(t *testing.T) {
 	require.Equal(t, website.VisitorID(b.tenant, "a"), *c.VisitorUUID)
 	require.NotNil(t, c.ContactUUID)
 	require.NotNil(t, c.SessionUUID)
+
+	b.take("/v1/track", `{"messageId":"r1","userId":"u","event":"Order Refunded","properties":{"order_id":"42","total":5,"currency":"EUR"}}`)
+	b.take("/v1/track", `{"messageId":"r2","userId":"u","event":"Order Refunded","properties":{"order_id":"42","refund_id":7,"total":5,"currency":"EUR"}}`)
+	require.Len(t, b.conversions.all, 3)
+	for i, id := range []string{"r1", "7"} {
+		refund := b.conversions.all[1+i]
+		require.Equal(t, id, refund.ExternalID, "a part of its own")
+		require.Equal(t, "42", refund.RefundOf)
+		require.True(t, conversion.IsRefund(refund.Name))
+	}
 }
