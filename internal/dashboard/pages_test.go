@@ -70,7 +70,7 @@ func TestLogInAndOut(t *testing.T) {
 func TestALogInLeadsToNoOtherSite(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for _, next := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "javascript:alert(1)"} {
+	for _, next := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "/\t/evil.example", "\t//evil.example", "javascript:alert(1)"} {
 		answer := b.post(t, "/login", url.Values{"email": {b.email}, "password": {password}, "next": {next}})
 		require.Equal(t, "/", answer.header.Get("Location"), next)
 	}

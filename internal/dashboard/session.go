@@ -58,7 +58,10 @@ func (d *Dashboard) logOut(w http.ResponseWriter, r *http.Request) {
 
 // localPath keeps a log-in from sending the user to another site.
 func localPath(next string) string {
-	if !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n") {
+	// Browsers drop control characters from an address and take a backslash for
+	// a slash: "/\t/evil.example" is "//evil.example" to them.
+	stray := func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }
+	if !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsFunc(next, stray) {
 		return "/"
 	}
 	return next
