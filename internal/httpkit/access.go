@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/engardehq/madansara/internal/fault"
 )
 
@@ -96,15 +98,31 @@ func record(logger *slog.Logger, observe Observer, r *http.Request, out *answer,
 		slog.String("method", r.Method), slog.String("route", info.route), slog.Int("status", status),
 		slog.Float64("duration_ms", float64(elapsed.Microseconds())/1000), slog.Int64("bytes", out.bytes),
 	}
-	if !strings.Contains(info.route, "{token") { // a token in a path is a secret
-		path := r.URL.Path
-		if len(path) > longestValue {
-			path = path[:longestValue]
-		}
-		attrs = append(attrs, slog.String("path", path))
-	}
+	attrs = append(attrs, slog.String("path", loggedPath(info.route, r.URL.Path)))
 	if tenant := info.principal.Tenant; tenant != [16]byte{} {
 		attrs = append(attrs, slog.String("tenant_uuid", tenant.String()), slog.String("principal", info.principal.ID))
 	}
 	logger.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// loggedPath is the path with the values of the route's wildcards left out
+// unless they are ids of ours: another may be a token or somebody's address.
+func loggedPath(route, path string) string {
+	if len(path) > longestValue {
+		path = path[:longestValue]
+	}
+	_, pattern, _ := strings.Cut(route, "/")
+	if !strings.Contains(pattern, "{") {
+		return path
+	}
+	values := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	for i, name := range strings.Split(pattern, "/") {
+		if i >= len(values) || !strings.HasPrefix(name, "{") {
+			continue
+		}
+		if _, err := uuid.Parse(values[i]); err != nil {
+			values[i] = name
+		}
+	}
+	return "/" + strings.Join(values, "/")
 }

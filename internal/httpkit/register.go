@@ -42,6 +42,22 @@ func Register[I, O any](api huma.API, op huma.Operation, handler func(context.Co
 	})
 }
 
+// guardAccess refuses whom authorize would refuse before anything of the request
+// is read: nobody makes us parse megabytes without a key.
+func guardAccess(api huma.API) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		if err := authorize(ctx.Context(), *ctx.Operation()); err != nil {
+			problem := ProblemOf(err)
+			for name := range problem.GetHeaders() {
+				ctx.SetHeader(name, problem.GetHeaders().Get(name))
+			}
+			_ = huma.WriteErr(api, ctx, problem.Status, problem.Detail) // huma reports a failed write itself
+			return
+		}
+		next(ctx)
+	}
+}
+
 func problemIn(ctx context.Context, err error) *Problem {
 	problem := *ProblemOf(err) // a copy: the error may be shared
 	problem.RequestID = RequestID(ctx)

@@ -37,7 +37,8 @@ func RequestID(ctx context.Context) string {
 	return ""
 }
 
-// ClientIP returns the address the request came from, "" outside a request.
+// ClientIP returns where the request came from, for limits: an IPv4 address or
+// the /64 network of an IPv6 one; "" outside a request.
 func ClientIP(ctx context.Context) string {
 	if r := requestOf(ctx); r != nil {
 		return r.clientIP

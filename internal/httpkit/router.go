@@ -62,7 +62,7 @@ func NewRouter(cfg RouterConfig) *Router {
 	}
 	r := &Router{cfg: cfg, mux: http.NewServeMux()}
 	r.api = humago.New(r.mux, apiConfig(cfg))
-	r.api.UseMiddleware(guardText(r.api))
+	r.api.UseMiddleware(guardAccess(r.api), guardText(r.api))
 	r.openAPI = sync.OnceValues(func() ([]byte, error) { return json.Marshal(r.api.OpenAPI()) })
 	r.mux.HandleFunc("GET /openapi.json", r.serveOpenAPI)
 	return r
@@ -118,7 +118,7 @@ func (r *Router) Handler() http.Handler {
 	h = limitBy(r.cfg.IngestLimiter, only(open, callerOf), h)
 	h = limitBy(r.cfg.Limiter, only(not(open), callerOf), h)
 	if r.cfg.Authenticator != nil {
-		h = authenticate(r.cfg.Authenticator, h)
+		h = authenticate(r.cfg.Authenticator, open, h)
 		// Wrong keys cost a look-up each, so an address may not try for ever.
 		h = limitBy(r.cfg.Limiter, only(not(open), func(req *http.Request) string {
 			if req.Header.Get("Authorization") == "" {

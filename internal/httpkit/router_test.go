@@ -103,9 +103,13 @@ func setup(t *testing.T, change ...func(*httpkit.RouterConfig)) bundle {
 		return &noteOutput{Body: in.Body}, nil
 	})
 	router.Handle("GET /panic", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("the secret reason") }))
-	router.Handle("POST /open", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	router.Handle("POST /open", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		principal, _ := httpkit.PrincipalFrom(r.Context())
+		w.Header().Set("X-Principal", principal.ID)
+	}))
 	router.Handle("POST /login", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	router.Handle("GET /c/{token}", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	router.Handle("GET /journey/{user_id}", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	router.Handle("GET /slow", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		httpkit.WriteProblem(w, r.Context().Err())
@@ -285,6 +289,50 @@ func TestAnotherSitesPageCannotUseTheCookie(t *testing.T) {
 			require.Equal(t, c.status, b.do(t, http.MethodPost, c.path, "", c.header...).StatusCode)
 		})
 	}
+}
+
+// An open path is not guarded against other sites' pages, and sendBeacon takes
+// cookies along: there only a key tells who sends.
+func TestACookieIsNobodyOnAnOpenPath(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	response := b.do(t, http.MethodPost, "/open", "", "Cookie", httpkit.SessionCookie+"=session", "Sec-Fetch-Site", "same-site")
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.Empty(t, response.Header.Get("X-Principal"))
+	require.Equal(t, "key write", b.do(t, http.MethodPost, "/open", "", "Authorization", "Bearer write").Header.Get("X-Principal"))
+}
+
+// Whoever has one IPv6 address usually has all of its /64.
+func TestRateLimitsCountIPv6Networks(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(cfg *httpkit.RouterConfig) {
+		cfg.ProxyHops, cfg.Limiter = 1, httpkit.NewLimiter(clockwork.NewFakeClock(), 0.5, 1, 100)
+	})
+	from := func(address string) int {
+		return b.do(t, http.MethodGet, "/c/x", "", "X-Forwarded-For", address).StatusCode
+	}
+	require.Equal(t, http.StatusOK, from("2001:db8:1:2::1"))
+	require.Equal(t, http.StatusTooManyRequests, from("2001:db8:1:2:ffff:ffff:ffff:ffff"))
+	require.Equal(t, http.StatusOK, from("2001:db8:1:3::1"))
+	require.Equal(t, http.StatusOK, from("192.0.2.1"))
+	require.Equal(t, http.StatusOK, from("192.0.2.2"))
+	require.Equal(t, http.StatusTooManyRequests, from("::ffff:192.0.2.2"), "an IPv4 address in IPv6's clothes is the same")
+}
+
+// A path may name a person; the log names the route only.
+func TestTheLogNamesNobody(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.do(t, http.MethodGet, "/journey/ada@example.com", "")
+	require.Eventually(t, func() bool { return strings.Contains(b.log.String(), `"route":"GET /journey/{user_id}"`) }, 5*time.Second, time.Millisecond)
+	require.NotContains(t, b.log.String(), "ada")
+}
+
+func TestABodyIsNotReadForNobody(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.Equal(t, http.StatusUnauthorized, problem(t, b.do(t, http.MethodPost, "/notes", `{"text":`, "Content-Type", "application/json")).Status)
+	require.Equal(t, http.StatusForbidden, problem(t, b.do(t, http.MethodPost, "/notes", `{"text":`, "Content-Type", "application/json", "Authorization", "Bearer write")).Status)
 }
 
 func TestCrossOrigin(t *testing.T) {
