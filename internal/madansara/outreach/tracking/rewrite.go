@@ -10,7 +10,9 @@ import (
 // Rewrite returns the message's HTML with its links leading through Click and
 // an invisible image added that reports an open. Only http and https links of
 // <a> and <area> are changed; the unsubscribe link, mail addresses, anchors and
-// links of ours stay. Everything else is kept byte for byte.
+// links of ours stay. An address that is a script becomes "#": a template's
+// author who writes href="{{ contact.traits.website }}" lets the contact choose
+// it. Everything else is kept byte for byte.
 func (l Links) Rewrite(body string) string {
 	var out strings.Builder
 	out.Grow(len(body) + len(body)/2)
@@ -45,15 +47,18 @@ func (l Links) Rewrite(body string) string {
 
 func (l Links) rewriteTag(raw string, tokens *html.Tokenizer) string {
 	token := tokens.Token()
-	if token.Data != "a" && token.Data != "area" {
-		return raw
-	}
+	link := token.Data == "a" || token.Data == "area"
 	changed := false
 	for i, attribute := range token.Attr {
-		if attribute.Key == "href" && attribute.Namespace == "" && l.tracks(attribute.Val) {
+		switch {
+		case addresses[attribute.Key] && runs(attribute.Val):
+			token.Attr[i].Val = "#"
+		case link && attribute.Key == "href" && attribute.Namespace == "" && l.tracks(attribute.Val):
 			token.Attr[i].Val = l.Click(strings.TrimSpace(attribute.Val))
-			changed = true
+		default:
+			continue
 		}
+		changed = true
 	}
 	if !changed {
 		return raw
@@ -72,4 +77,32 @@ func (l Links) tracks(href string) bool {
 		return false
 	}
 	return target.Scheme == "http" || target.Scheme == "https"
+}
+
+// addresses are the attributes that hold one.
+var addresses = map[string]bool{
+	"href": true, "src": true, "action": true, "formaction": true, "xlink:href": true,
+	"background": true, "poster": true, "data": true,
+}
+
+// runs reports whether an address is code, or reads the reader's own machine,
+// once a browser has dropped the characters that it ignores. Unknown schemes
+// pass: they open apps.
+func runs(address string) bool {
+	scheme, rest, found := strings.Cut(strings.Map(func(r rune) rune {
+		if r <= ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, address), ":")
+	if !found {
+		return false
+	}
+	switch strings.ToLower(scheme) {
+	case "javascript", "vbscript", "livescript", "file", "view-source", "blob", "filesystem":
+		return true
+	case "data":
+		return !strings.HasPrefix(strings.ToLower(rest), "image/")
+	}
+	return false
 }

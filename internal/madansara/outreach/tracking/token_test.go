@@ -2,6 +2,7 @@ package tracking
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -91,7 +92,7 @@ func TestRewrite(t *testing.T) {
 		`<A HREF="https://a.example/?x=1&amp;y=2" Class='k'>go</A>`:                    `<a href="` + click("https://a.example/?x=1&y=2") + `" class="k">go</A>` + pixel,
 		`<a href=' http://a.example '>x</a>`:                                           `<a href="` + click("http://a.example") + `">x</a>` + pixel,
 		`<a href="mailto:a@b.example">m</a><a href="#top">t</a><a href="tel:1">c</a>`:  `<a href="mailto:a@b.example">m</a><a href="#top">t</a><a href="tel:1">c</a>` + pixel,
-		`<a href="javascript:alert(1)">x</a><a href="/relative">r</a><a name=x>n</a>`:  `<a href="javascript:alert(1)">x</a><a href="/relative">r</a><a name=x>n</a>` + pixel,
+		`<a href="/relative">r</a><a name=x>n</a>`:                                     `<a href="/relative">r</a><a name=x>n</a>` + pixel,
 		`<a href="` + links.Unsubscribe() + `">off</a>`:                                `<a href="` + links.Unsubscribe() + `">off</a>` + pixel,
 		`<a href="https://user:pass@a.example/">x</a>`:                                 `<a href="https://user:pass@a.example/">x</a>` + pixel,
 		`<html><body><p>x</body></html>`:                                               `<html><body><p>x` + pixel + `</body></html>`,
@@ -101,6 +102,27 @@ func TestRewrite(t *testing.T) {
 	} {
 		require.Equal(t, want, links.Rewrite(in), in)
 	}
+}
+
+// What a person typed about themselves may end up as an address of a mail; the
+// template's author expects a web address there.
+func TestRewriteLetsNoScriptBeAnAddress(t *testing.T) {
+	t.Parallel()
+	links := newSigner(t).Message(tenant, message)
+	for _, address := range []string{
+		"javascript:alert(1)", " JavaScript:alert(1)", "java\tscript:alert(1)", "java&#10;script:alert(1)", "&#106;avascript:alert(1)",
+		"\x01javascript:alert(1)", "vbscript:x", "data:text/html,<script>alert(1)</script>", "file:///etc/passwd", "livescript:x",
+	} {
+		for _, element := range []string{`<a href="%s">x</a>`, `<area href="%s">`, `<form action="%s">`, `<button formaction="%s">`, `<img src="%s">`, `<a xlink:href="%s">x</a>`, `<td background="%s">`} {
+			in := fmt.Sprintf(element, address)
+			got := links.Rewrite(in)
+			require.NotRegexp(t, `(?i)script:|text/html|file:`, got, in)
+		}
+	}
+	const picture = `<img src="data:image/png;base64,iVBORw0KGgo=">`
+	require.Contains(t, links.Rewrite(picture), picture, "a picture may stand in the mail itself")
+	const inline = `<img src="cid:logo">`
+	require.Contains(t, links.Rewrite(inline), inline)
 }
 
 func FuzzRewrite(f *testing.F) {
