@@ -210,7 +210,7 @@ type eventBody struct {
 	Name        string         `json:"name,omitempty" maxLength:"500" doc:"Of a page or screen"`
 	Properties  map[string]any `json:"properties,omitempty"`
 	Traits      map[string]any `json:"traits,omitempty" doc:"Of an identify or group: email, first_name, last_name, time_zone, marketing_consent, and your own"`
-	Context     map[string]any `json:"context,omitempty" doc:"sessionId, page, campaign, userAgent, timezone, consent, traits, and your own"`
+	Context     map[string]any `json:"context,omitempty" doc:"sessionId, page, campaign, userAgent, timezone, traits, and your own"`
 	Timestamp   *time.Time     `json:"timestamp,omitempty" doc:"When it happened, by the sender's clock; from the year 2000 to a day from now"`
 	SentAt      *time.Time     `json:"sentAt,omitempty" doc:"When it was sent, by the sender's clock; corrects timestamp"`
 	WriteKey    string         `json:"writeKey,omitempty" doc:"For senders that can't set a header"`

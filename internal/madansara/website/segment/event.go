@@ -81,8 +81,8 @@ type Traits struct {
 	FirstName string
 	LastName  string
 	TimeZone  string
-	// EmailConsent is trait marketing_consent, or else the category "marketing"
-	// of context.consent.categoryPreferences; nil when neither was said.
+	// EmailConsent is the trait marketing_consent; nil when it was not said. A
+	// cookie banner's answer (context.consent) is about cookies, not mail.
 	EmailConsent *bool
 }
 

@@ -89,10 +89,8 @@ func (d *draft) complete() {
 	t.FirstName = or(t.FirstName, c.FirstName)
 	t.LastName = or(t.LastName, c.LastName)
 	t.TimeZone = or(t.TimeZone, c.TimeZone)
-	for _, consent := range []*bool{c.EmailConsent, d.consents.EmailConsent} {
-		if t.EmailConsent == nil {
-			t.EmailConsent = consent
-		}
+	if t.EmailConsent == nil {
+		t.EmailConsent = c.EmailConsent
 	}
 	if d.Properties == nil {
 		d.Properties = emptyObject

@@ -2,7 +2,6 @@ package segment
 
 import (
 	"encoding/json"
-	"strings"
 	"time"
 )
 
@@ -66,12 +65,12 @@ type parser struct {
 // batch, to be judged.
 type draft struct {
 	Event
-	timestamp, sentAt       time.Time
-	userTraits, properties  json.RawMessage
-	contextTraits, consents Traits
-	page                    Source
-	size                    int // bytes
-	refused                 *RefusalError
+	timestamp, sentAt      time.Time
+	userTraits, properties json.RawMessage
+	contextTraits          Traits
+	page                   Source
+	size                   int // bytes
+	refused                *RefusalError
 }
 
 func (p *parser) single(typ Type) {
@@ -164,7 +163,7 @@ func (p *parser) drafts() []draft {
 }
 
 func (d *draft) inherit(from *draft) {
-	d.Context, d.page, d.contextTraits, d.consents = from.Context, from.page, from.contextTraits, from.consents
+	d.Context, d.page, d.contextTraits = from.Context, from.page, from.contextTraits
 	d.Source.SessionID, d.Source.UserAgent, d.Source.Campaign = from.Source.SessionID, from.Source.UserAgent, from.Source.Campaign
 	if d.Traits.TimeZone == "" {
 		d.Traits.TimeZone = from.Traits.TimeZone
@@ -303,20 +302,6 @@ func (p *parser) context(d *draft) {
 			p.each(func(key []byte) { p.campaign(&d.Source.Campaign, key) })
 		case "traits":
 			p.traits(&d.contextTraits)
-		case "consent":
-			p.each(func(key []byte) {
-				if string(key) != "categoryPreferences" {
-					p.value()
-					return
-				}
-				p.each(func(key []byte) {
-					if strings.EqualFold(string(key), "marketing") {
-						d.consents.EmailConsent = p.consent()
-						return
-					}
-					p.value()
-				})
-			})
 		default:
 			p.value()
 		}

@@ -41,6 +41,20 @@ func TestParseTrack(t *testing.T) {
 	require.JSONEq(t, `{"sku":"sé","price":1.50,"url":"https://shop.test/p"}`, string(e.Properties))
 }
 
+// What a cookie banner was told is about cookies; only marketing_consent is a
+// word about mail.
+func TestABannersAnswerIsNoConsentToMail(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []string{"true", "false", `"yes"`, "null", "{}"} {
+		parsed, refusal := segment.Parse([]byte(`{"event":"x","userId":"u","context":{"consent":{"categoryPreferences":{"marketing":`+answer+`,"analytics":true}}}}`),
+			segment.Track, false, now)
+		require.Nil(t, refusal)
+		require.Empty(t, parsed.Rejected, answer)
+		require.Nil(t, parsed.Events[0].Traits.EmailConsent, answer)
+		require.Contains(t, string(parsed.Events[0].Context), "categoryPreferences", "the answer itself is kept")
+	}
+}
+
 func TestParseBatchKeepsTheGood(t *testing.T) {
 	t.Parallel()
 	parsed, refusal := segment.Parse([]byte(`{"writeKey":"k","batch":[
