@@ -127,6 +127,30 @@ func TestForgottenTenantSeesNoRow(t *testing.T) {
 	}
 }
 
+// TestServicesCannotForgeALogIn holds the services' roles to what they need of
+// Core: who a token belongs to, and who is in the tenant. A hole in one of them
+// must not yield password hashes, nor a session of somebody else.
+func TestServicesCannotForgeALogIn(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	for _, role := range []string{"madan_sara_app", "onside_app", "sankore_app"} {
+		db := dbtest.Pool(t, url, role)
+		for _, statement := range []string{
+			"select password_hash from auth_user_by_email('owner@example.com')",
+			"select password_hash from users", "select * from users", "update users set role = 'owner'",
+			"select * from user_sessions", "insert into user_sessions default values", "delete from user_sessions",
+			"select secret_hash from api_keys", "insert into api_keys default values",
+			"insert into tenants default values", "update tenants set name = 'x'",
+			"create table public.x ()", "create schema x", "alter role madan_sara_app bypassrls",
+			"create function public.x() returns int language sql as 'select 1'",
+			"copy tenants to program 'true'", "select pg_read_file('/etc/passwd')",
+		} {
+			_, err := db.Pool().Exec(t.Context(), statement)
+			require.Error(t, err, "%s: %s", role, statement)
+		}
+	}
+}
+
 type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }

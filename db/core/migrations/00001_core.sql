@@ -125,16 +125,15 @@ ALTER FUNCTION auth_session(bytea) OWNER TO engarde_auth;
 ALTER FUNCTION auth_api_key(uuid) OWNER TO engarde_auth;
 REVOKE CREATE ON SCHEMA public FROM engarde_auth;
 REVOKE ALL ON FUNCTION auth_user_by_email(text), auth_session(bytea), auth_api_key(uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION auth_user_by_email(text), auth_session(bytea), auth_api_key(uuid)
-    TO engarde_core_app, madan_sara_app, onside_app, sankore_app;
+-- Password hashes are for Core's log-in alone.
+GRANT EXECUTE ON FUNCTION auth_user_by_email(text) TO engarde_core_app;
+GRANT EXECUTE ON FUNCTION auth_session(bytea), auth_api_key(uuid) TO engarde_core_app, madan_sara_app, onside_app, sankore_app;
 
 GRANT USAGE ON SCHEMA public TO engarde_core_app, madan_sara_app, onside_app, sankore_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tenants, users, user_sessions, api_keys TO engarde_core_app;
 -- Core's tables are shared and readable, but for what proves who somebody is.
 GRANT SELECT ON tenants TO madan_sara_app, onside_app, sankore_app;
 GRANT SELECT (tenant_uuid, user_uuid, email, name, role, created_at) ON users TO madan_sara_app, onside_app, sankore_app;
--- Any service's dashboard may open and end a log-in session of a tenant it is in.
-GRANT SELECT (tenant_uuid, token_hash), INSERT, DELETE ON user_sessions TO madan_sara_app, onside_app, sankore_app;
 
 -- +goose Down
 DROP TABLE api_keys, user_sessions, users, tenants CASCADE;
