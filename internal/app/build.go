@@ -72,7 +72,8 @@ func (a *App) build() error {
 	router := a.router()
 	api := router.API()
 	a.accounts.Register(api)
-	contact.New(a.db).Register(api)
+	contacts := contact.New(a.db)
+	contacts.Register(api)
 	website.New(a.db).Register(api)
 	segments := segment.New(a.db, clock)
 	segments.Register(api)
@@ -92,7 +93,8 @@ func (a *App) build() error {
 	tracking.New(a.db, signer, clock).Routes(router.Mux())
 	router.Handle("GET "+TrackerPath, tracker.Handler())
 	dashboard.New(dashboard.Config{
-		DB: a.db, Clock: clock, Logger: logger, Accounts: a.accounts, Campaigns: campaigns, Segments: segments, Templates: templates,
+		DB: a.db, Clock: clock, Logger: logger, Accounts: a.accounts, Contacts: contacts, Conversions: conversions,
+		Campaigns: campaigns, Segments: segments, Templates: templates,
 		PublicURL: cfg.PublicBaseURL, FromName: mailing.FromName, FromEmail: mailing.FromEmail,
 		SecureCookies: strings.HasPrefix(cfg.PublicBaseURL, "https://"),
 	}).Mount(router.Mux())

@@ -21,7 +21,10 @@ import (
 	"github.com/engardehq/madansara/internal/dbtest"
 	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/jobs"
+	"github.com/engardehq/madansara/internal/madansara/attribution"
+	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
+	"github.com/engardehq/madansara/internal/madansara/conversion"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 )
@@ -49,8 +52,10 @@ func setup(t *testing.T) *bundle {
 	queue, err := jobs.New(db, jobs.Config{})
 	require.NoError(t, err)
 	router := httpkit.NewRouter(httpkit.RouterConfig{Title: "Test", Version: "0", Authenticator: b.users, Logger: slog.New(slog.DiscardHandler)})
+	conversions := conversion.New(db, queue, nil, attribution.New(db, b.clock), b.clock)
+	conversions.Register(router.API())
 	pages := dashboard.New(dashboard.Config{
-		DB: db, Clock: b.clock, Accounts: b.users, Segments: segment.New(db, b.clock), Templates: template.New(db, b.clock),
+		DB: db, Clock: b.clock, Accounts: b.users, Contacts: contact.New(db), Conversions: conversions, Segments: segment.New(db, b.clock), Templates: template.New(db, b.clock),
 		Campaigns: outreach.New(db, queue, b.clock, outreach.Config{FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example"}),
 		PublicURL: "https://madansara.example.org", TrackerPath: "/tracker.js", FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example",
 	})

@@ -7,32 +7,28 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/engardehq/madansara/internal/dashboard/dashboarddb"
 	"github.com/engardehq/madansara/internal/fault"
+	"github.com/engardehq/madansara/internal/madansara/attribution"
+	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
+	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 )
 
 type campaignsPage struct {
 	*view
-	Rows   []dashboarddb.CampaignsRow
-	Paging paging
+	Rows  []outreach.Report
+	Trail trail
 }
 
 func (d *Dashboard) campaigns(w http.ResponseWriter, r *http.Request, v *view) error {
 	v.Title, v.Section = "Campaigns", "campaigns"
-	page := campaignsPage{view: v, Paging: readPaging(r)}
-	err := d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
-		var err error
-		if page.Paging.Total, err = q.CountCampaigns(ctx); err != nil {
-			return err
-		}
-		page.Rows, err = q.Campaigns(ctx, dashboarddb.CampaignsParams{PageSize: pageSize, Skip: page.Paging.skip()})
-		return err
-	})
+	page := campaignsPage{view: v, Trail: readTrail(r)}
+	rows, err := d.Campaigns.Reports(r.Context(), v.Tenant, page.Trail.After, pageSize+1)
 	if err != nil {
 		return err
 	}
+	page.Rows = cut(&page.Trail, rows, func(row outreach.Report) uuid.UUID { return row.Campaign.UUID })
 	return d.render(w, r, http.StatusOK, campaignsView(page))
 }
 
@@ -46,8 +42,8 @@ type campaignForm struct {
 type newCampaignPage struct {
 	*view
 	Form      campaignForm
-	Segments  []dashboarddb.SegmentsRow
-	Templates []dashboarddb.TemplatesRow
+	Segments  []segment.Segment
+	Templates []template.Template
 	FromEmail string
 }
 
@@ -61,15 +57,11 @@ func (d *Dashboard) newCampaign(w http.ResponseWriter, r *http.Request, v *view)
 func (d *Dashboard) showCampaignForm(w http.ResponseWriter, r *http.Request, v *view, status int, form campaignForm) error {
 	v.Title, v.Section, v.Narrow = "New campaign", "campaigns", true
 	page := newCampaignPage{view: v, Form: form, FromEmail: d.FromEmail}
-	err := d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
-		var err error
-		if page.Segments, err = q.Segments(ctx); err != nil {
-			return err
-		}
-		page.Templates, err = q.Templates(ctx)
+	var err error
+	if page.Segments, err = d.Segments.List(r.Context(), v.Tenant, uuid.Nil, allOf); err != nil {
 		return err
-	})
-	if err != nil {
+	}
+	if page.Templates, err = d.Templates.List(r.Context(), v.Tenant, uuid.Nil, allOf); err != nil {
 		return err
 	}
 	return d.render(w, r, status, newCampaignView(page))
@@ -134,15 +126,14 @@ func needs(allowed bool) error {
 
 type campaignPage struct {
 	*view
-	Campaign  dashboarddb.CampaignRow
-	Progress  dashboarddb.CampaignProgressRow
-	Outcome   dashboarddb.CampaignOutcomeRow
-	Decisions []dashboarddb.CampaignDecisionsRow
-	Status    string // the messages shown: a status, "" for all, "skipped"
-	Messages  []dashboarddb.CampaignMessagesRow
-	Skipped   []dashboarddb.CampaignSkippedRow
-	Paging    paging
-	Members   int64 // of the segment, for a draft
+	outreach.Report
+	Revenue int64  // what the last touch credits to clicks in its messages, in minor units
+	Status  string // the messages shown: a status, "" for all, "skipped"
+	Shown   []outreach.Message
+	Skipped []outreach.DecisionRecord
+	People  map[uuid.UUID]contact.Contact // those of the rows shown
+	Trail   trail
+	Members int64 // of the segment, for a draft
 }
 
 func (d *Dashboard) campaign(w http.ResponseWriter, r *http.Request, v *view) error {
@@ -150,100 +141,125 @@ func (d *Dashboard) campaign(w http.ResponseWriter, r *http.Request, v *view) er
 	if err != nil {
 		return err
 	}
-	page := campaignPage{view: v, Paging: readPaging(r)}
+	page := campaignPage{view: v, Trail: readTrail(r)}
 	switch status := r.URL.Query().Get("status"); status {
 	case "queued", "sending", "sent", "failed", "unknown", "cancelled", "skipped":
 		page.Status = status
 	}
-	var rules []byte
-	err = d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
-		if err := page.load(ctx, q, id); err != nil {
-			return err
-		}
-		chosen, err := q.Segment(ctx, page.Campaign.SegmentUUID)
-		rules = chosen.Rules
+	if err := d.loadCampaign(r.Context(), &page, id); err != nil {
 		return err
-	})
-	if err != nil {
-		return err
-	}
-	if page.Campaign.Status == "draft" {
-		if parsed, err := segment.Parse(rules); err == nil { // rules that no longer parse select nobody
-			page.Members, _, err = d.Segments.Preview(r.Context(), v.Tenant, parsed, uuid.Nil, 1)
-			if err != nil {
-				return err
-			}
-		}
 	}
 	v.Title, v.Section = page.Campaign.Name, "campaigns"
 	return d.render(w, r, http.StatusOK, campaignView(page))
 }
 
-func (p *campaignPage) load(ctx context.Context, q *dashboarddb.Queries, id uuid.UUID) error {
+func (d *Dashboard) loadCampaign(ctx context.Context, p *campaignPage, id uuid.UUID) error {
 	var err error
-	if p.Campaign, err = q.Campaign(ctx, id); err != nil {
+	if p.Report, err = d.Campaigns.Report(ctx, p.Tenant, id); err != nil {
 		return err
 	}
-	if p.Progress, err = q.CampaignProgress(ctx, id); err != nil {
+	if p.Campaign.Status == outreach.Draft {
+		p.Members, err = d.members(ctx, p.Tenant, p.Campaign.Segment)
 		return err
 	}
-	if p.Outcome, err = q.CampaignOutcome(ctx, dashboarddb.CampaignOutcomeParams{CampaignUUID: id, Currency: p.Currency}); err != nil {
+	earned, err := d.Conversions.CampaignOutcome(ctx, p.Tenant, id, attribution.LastTouch)
+	if err != nil {
 		return err
 	}
-	if p.Decisions, err = q.CampaignDecisions(ctx, id); err != nil {
-		return err
-	}
-	p.Paging.Total = p.inStatus(p.Status)
+	p.Revenue = minorOf(earned.Revenue, p.Currency)
+	return d.loadRecipients(ctx, p, id)
+}
+
+// loadRecipients reads the messages or the skipped people of the chosen list.
+func (d *Dashboard) loadRecipients(ctx context.Context, p *campaignPage, id uuid.UUID) error {
+	var ids []uuid.UUID
 	if p.Status == "skipped" {
-		p.Skipped, err = q.CampaignSkipped(ctx, dashboarddb.CampaignSkippedParams{CampaignUUID: id, PageSize: pageSize, Skip: p.Paging.skip()})
-		return err
+		rows, err := d.Campaigns.Decisions(ctx, p.Tenant, id, outreach.DecisionFilter{Outcome: outreach.Skip}, p.Trail.After, pageSize+1)
+		if err != nil {
+			return err
+		}
+		p.Skipped = cut(&p.Trail, rows, func(row outreach.DecisionRecord) uuid.UUID { return row.Contact })
+		for _, row := range p.Skipped {
+			ids = append(ids, row.Contact)
+		}
+	} else {
+		filter := outreach.MessageFilter{Campaign: id, Status: outreach.Status(p.Status)}
+		rows, err := d.Campaigns.Messages(ctx, p.Tenant, filter, p.Trail.After, pageSize+1)
+		if err != nil {
+			return err
+		}
+		p.Shown = cut(&p.Trail, rows, func(row outreach.Message) uuid.UUID { return row.UUID })
+		for _, row := range p.Shown {
+			ids = append(ids, row.Contact)
+		}
 	}
-	p.Messages, err = q.CampaignMessages(ctx, dashboarddb.CampaignMessagesParams{
-		CampaignUUID: id, Status: p.Status, PageSize: pageSize, Skip: p.Paging.skip(),
-	})
+	var err error
+	p.People, err = d.Contacts.ByID(ctx, p.Tenant, ids)
 	return err
 }
 
-// inStatus is how many messages have that status.
-func (p *campaignPage) inStatus(status string) int64 {
-	counts := map[string]int64{
-		"": p.Progress.Total, "queued": p.Progress.Queued, "sending": p.Progress.Sending, "sent": p.Progress.Sent,
-		"failed": p.Progress.Failed, "unknown": p.Progress.Unknown, "cancelled": p.Progress.Cancelled, "skipped": p.skipped(),
+// members is how many people a segment has now.
+func (d *Dashboard) members(ctx context.Context, tenant, id uuid.UUID) (int64, error) {
+	chosen, err := d.Segments.Get(ctx, tenant, id)
+	if err != nil {
+		return 0, err
 	}
-	return counts[status]
+	n, _, err := d.Segments.Preview(ctx, tenant, chosen.Rules, uuid.Nil, 1)
+	return n, err
 }
 
-func (p *campaignPage) skipped() int64 {
-	var n int64
-	for _, decision := range p.Decisions {
-		if decision.Outcome == "skip" {
-			n += decision.Recipients
+// in is how many messages have that status.
+func (p *campaignPage) in(status outreach.Status) int64 { return int64(p.Messages[status]) }
+
+// inList is how many rows a list of the page has.
+func (p *campaignPage) inList(list string) int64 {
+	switch list {
+	case "":
+		return p.total()
+	case "skipped":
+		var n int64
+		for _, decision := range p.Decisions {
+			if decision.Outcome == outreach.Skip {
+				n += int64(decision.Contacts)
+			}
 		}
+		return n
+	default:
+		return p.in(outreach.Status(list))
 	}
-	return n
 }
 
-// settled is how many messages need nothing more.
-func (p *campaignPage) settled() int64 {
-	return p.Progress.Sent + p.Progress.Failed + p.Progress.Unknown + p.Progress.Cancelled
+func (p *campaignPage) total() int64 { return totalOf(p.Report) }
+
+func totalOf(r outreach.Report) int64 {
+	n := 0
+	for _, messages := range r.Messages {
+		n += messages
+	}
+	return int64(n)
+}
+
+// settledOf is how many messages need nothing more.
+func settledOf(r outreach.Report) int64 {
+	return totalOf(r) - int64(r.Messages[outreach.Queued]+r.Messages[outreach.Sending])
 }
 
 func (p *campaignPage) active() bool {
-	return p.Campaign.Status == "running"
+	return p.Campaign.Status == outreach.Running
 }
 
 // tabs are the lists a campaign's page offers, empty ones left out.
 func (p *campaignPage) tabs() []string {
 	tabs := []string{""}
 	for _, status := range []string{"unknown", "failed", "sent", "queued", "sending", "cancelled", "skipped"} {
-		if p.inStatus(status) > 0 || p.Status == status {
+		if p.inList(status) > 0 || p.Status == status {
 			tabs = append(tabs, status)
 		}
 	}
 	return tabs
 }
 
-func (p *campaignPage) path() string { return "/campaigns/" + p.Campaign.CampaignUUID.String() }
+func (p *campaignPage) path() string { return "/campaigns/" + p.Campaign.UUID.String() }
 
 // reasons say a decision's code as a person would.
 var reasons = map[string]string{
@@ -325,20 +341,10 @@ func (d *Dashboard) segmentCount(w http.ResponseWriter, r *http.Request, v *view
 	if err != nil {
 		return d.render(w, r, http.StatusOK, hint("")) // nothing is chosen yet
 	}
-	var rules []byte
-	err = d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
-		chosen, err := q.Segment(ctx, id)
-		rules = chosen.Rules
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	parsed, err := segment.Parse(rules)
-	if err != nil {
+	n, err := d.members(r.Context(), v.Tenant, id)
+	if isUsers(err) {
 		return d.render(w, r, http.StatusOK, hint(problemText(err)))
 	}
-	n, _, err := d.Segments.Preview(r.Context(), v.Tenant, parsed, uuid.Nil, 1)
 	if err != nil {
 		return err
 	}

@@ -3,55 +3,29 @@ package dashboard
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/engardehq/madansara/internal/dashboard/dashboarddb"
+	"github.com/engardehq/madansara/internal/madansara/contact"
+	"github.com/engardehq/madansara/internal/madansara/conversion"
+	"github.com/engardehq/madansara/internal/madansara/outreach"
 )
-
-// paging is where a list stands: which page of how many rows.
-type paging struct {
-	Page  int // from 1
-	Total int64
-	Path  string
-	Query url.Values
-}
-
-// maxPage keeps a made-up page number from becoming an endless OFFSET.
-const maxPage = 4000
-
-func readPaging(r *http.Request) paging {
-	page, err := strconv.Atoi(r.URL.Query().Get("page"))
-	if err != nil || page < 1 {
-		page = 1
-	}
-	return paging{Page: min(page, maxPage), Path: r.URL.Path, Query: r.URL.Query()}
-}
-
-func (p paging) skip() int32 { return int32((p.Page - 1) * pageSize) }
-
-func (p paging) pages() int {
-	return int(max(1, (p.Total+pageSize-1)/pageSize))
-}
-
-func (p paging) href(page int) string {
-	query := maps.Clone(p.Query)
-	query.Set("page", strconv.Itoa(page))
-	query.Del("done")
-	return p.Path + "?" + query.Encode()
-}
 
 type customersPage struct {
 	*view
 	Search string
 	Paging paging
-	Rows   []dashboarddb.CustomersRow
+	Rows   []customerRow
+}
+
+type customerRow struct {
+	dashboarddb.CustomersRow
+	Figures conversion.PersonFigures
 }
 
 func (d *Dashboard) customers(w http.ResponseWriter, r *http.Request, v *view) error {
@@ -63,18 +37,28 @@ func (d *Dashboard) customers(w http.ResponseWriter, r *http.Request, v *view) e
 		// What is typed is text: % and _ in it mean themselves.
 		pattern = "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(page.Search) + "%"
 	}
+	var rows []dashboarddb.CustomersRow
 	err := d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
 		var err error
 		if page.Paging.Total, err = q.CountCustomers(ctx, pattern); err != nil {
 			return err
 		}
-		page.Rows, err = q.Customers(ctx, dashboarddb.CustomersParams{
-			Pattern: pattern, Currency: v.Currency, PageSize: pageSize, Skip: page.Paging.skip(),
-		})
+		rows, err = q.Customers(ctx, dashboarddb.CustomersParams{Pattern: pattern, PageSize: pageSize, Skip: page.Paging.skip()})
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	ids := make([]uuid.UUID, len(rows))
+	for i, row := range rows {
+		ids[i] = row.ContactUUID
+	}
+	figures, err := d.Conversions.People(r.Context(), v.Tenant, ids...)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		page.Rows = append(page.Rows, customerRow{row, figures[row.ContactUUID]})
 	}
 	return d.render(w, r, http.StatusOK, customersView(page))
 }
@@ -86,102 +70,131 @@ func clip(text string, most int) string {
 
 type customerPage struct {
 	*view
-	Customer     dashboarddb.CustomerRow
+	Contact      contact.Contact
 	Name         string
+	Figures      conversion.PersonFigures
 	Traits       []trait
-	Identities   []dashboarddb.CustomerIdentitiesRow
-	Consents     []dashboarddb.CustomerConsentsRow
-	Suppressions []dashboarddb.CustomerSuppressionsRow
-	Messages     []dashboarddb.CustomerMessagesRow
+	Events       map[string]string // what the events that recorded consents were called
+	Suppressions []outreach.Suppression
+	Messages     []outreach.Message // the newest
 	Days         []journeyDay
-	Spent        map[string]int64 // minor units by currency
-	Orders       int64
-	Visits       int
-	Model        string
+	Cursor, Next string // of the journey's pages
 }
 
 type trait struct{ Name, Value string }
+
+// journeyPage is how many entries of a journey are shown at once, and
+// messagesShown how many messages stand beside it.
+const (
+	journeyPage   = 250
+	messagesShown = 10
+)
 
 func (d *Dashboard) customer(w http.ResponseWriter, r *http.Request, v *view) error {
 	id, err := pathID(r)
 	if err != nil {
 		return err
 	}
-	page := customerPage{view: v, Spent: map[string]int64{}}
-	var found history
-	err = d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
-		return page.load(ctx, q, id, &found)
-	})
-	if err != nil {
+	page := customerPage{view: v, Cursor: r.URL.Query().Get("cursor")}
+	if err := d.loadCustomer(r.Context(), &page, id); err != nil {
 		return err
 	}
-	page.Name = personName(page.Customer.FirstName, page.Customer.LastName, page.Customer.Email)
+	page.Name = contactName(page.Contact)
 	v.Title, v.Section = page.Name, "customers"
-	page.Messages, page.Visits = found.Messages, len(found.Sessions)
-	for _, c := range found.Conversions {
-		page.Spent[c.Currency] += c.RevenueMinor
-		if c.RevenueMinor >= 0 {
-			page.Orders++
-		}
-	}
-	page.Traits = slices.DeleteFunc(readTraits(page.Customer.Traits), func(t trait) bool {
-		return t.Name == "email" && strings.EqualFold(t.Value, page.Customer.Email) // stands among the identities
+	page.Traits = slices.DeleteFunc(readTraits(page.Contact.Traits), func(t trait) bool {
+		return slices.Contains(shownElsewhere, t.Name)
 	})
-	page.Days = byDay(timeline(found, page.Customer.CreatedAt), v.Zone)
 	return d.render(w, r, http.StatusOK, customerView(&page))
 }
 
-func (p *customerPage) load(ctx context.Context, q *dashboarddb.Queries, id uuid.UUID, found *history) error {
+// shownElsewhere are the traits that stand in a customer's heading, among the
+// identities or as the consent.
+var shownElsewhere = []string{"email", "first_name", "last_name", "firstName", "lastName", "name", "marketing_consent", "email_consent"}
+
+func (d *Dashboard) loadCustomer(ctx context.Context, p *customerPage, id uuid.UUID) error {
 	var err error
-	if p.Customer, err = q.Customer(ctx, id); err != nil {
+	if p.Contact, err = d.Contacts.Get(ctx, p.Tenant, id); err != nil {
 		return err
 	}
-	if p.Identities, err = q.CustomerIdentities(ctx, id); err != nil {
+	figures, err := d.Conversions.People(ctx, p.Tenant, id)
+	if err != nil {
 		return err
 	}
-	if p.Consents, err = q.CustomerConsents(ctx, id); err != nil {
+	p.Figures = figures[id]
+	if p.Suppressions, err = d.Campaigns.SuppressionsOf(ctx, p.Tenant, emailOf(p.Contact)); err != nil {
 		return err
 	}
-	if p.Suppressions, err = q.CustomerSuppressions(ctx, id); err != nil {
+	if p.Messages, err = d.Campaigns.Messages(ctx, p.Tenant, outreach.MessageFilter{Contact: id}, uuid.Nil, messagesShown); err != nil {
 		return err
 	}
-	if found.Sessions, err = q.CustomerSessions(ctx, id); err != nil {
+	journey, err := d.Conversions.Journey(ctx, p.Tenant, id.String(), conversion.Page{Limit: journeyPage, Cursor: p.Cursor})
+	if err != nil {
 		return err
 	}
-	if found.Pages, err = q.CustomerPages(ctx, id); err != nil {
-		return err
+	p.Next = journey.Next
+	moments := timeline(journey.Entries)
+	if p.Next == "" && !signedUpAt(journey.Entries, p.Contact.CreatedAt) { // the page with the beginning
+		moments = inOrder(append(moments, becameKnown(p.Contact.CreatedAt)))
 	}
-	if found.Events, err = q.CustomerEvents(ctx, id); err != nil {
-		return err
+	p.Days = byDay(moments, p.Zone)
+	return d.read(ctx, p.view, p.nameEvents)
+}
+
+// nameEvents finds what the events that recorded consents were called.
+func (p *customerPage) nameEvents(ctx context.Context, q *dashboarddb.Queries) error {
+	var ids []string
+	for _, c := range p.Contact.Consents {
+		if id, ok := strings.CutPrefix(c.Source, "event "); ok {
+			ids = append(ids, id)
+		}
 	}
-	if found.Messages, err = q.CustomerMessages(ctx, id); err != nil {
-		return err
+	if len(ids) == 0 {
+		return nil
 	}
-	if found.Conversions, err = q.CustomerConversions(ctx, id); err != nil {
-		return err
+	rows, err := q.EventNames(ctx, ids)
+	p.Events = make(map[string]string, len(rows))
+	for _, row := range rows {
+		p.Events["event "+row.MessageID] = row.Name
 	}
-	found.Credits, err = q.CustomerCredits(ctx, id)
 	return err
 }
 
-func (p *customerPage) spent() string {
-	if len(p.Spent) == 0 {
-		return amount(0, p.Currency)
+// sums writes amounts of several currencies as one.
+func sums(revenue []conversion.Money, currency string) string {
+	if len(revenue) == 0 {
+		return amount(0, currency)
 	}
-	var sums []string
-	for currency, minor := range p.Spent {
-		sums = append(sums, amount(minor, currency))
+	var parts []string
+	for _, sum := range revenue {
+		parts = append(parts, amount(sum.Minor, sum.Currency))
 	}
-	slices.Sort(sums)
-	return strings.Join(sums, " + ")
+	return strings.Join(parts, " + ")
 }
 
-// consentSource says where a consent came from; an event's id means nothing to a person.
-func consentSource(source string) string {
-	if strings.HasPrefix(source, "event ") {
+// consentSource says where a consent came from; an event's id means nothing to
+// a person, its name does.
+func (p *customerPage) consentSource(source string) string {
+	switch name := p.Events[source]; {
+	case name == "identify":
+		return "when they said who they are"
+	case name != "":
+		return "with “" + name + "”"
+	case strings.HasPrefix(source, "event "):
 		return "on the site"
+	case source == "":
+		return "source not recorded"
+	default:
+		return "by " + source
 	}
-	return "by " + source
+}
+
+// journeyHref is the page of the journey that begins at a cursor.
+func (p *customerPage) journeyHref(cursor string) string {
+	path := "/customers/" + p.Contact.UUID.String()
+	if cursor == "" {
+		return path
+	}
+	return path + "?cursor=" + url.QueryEscape(cursor)
 }
 
 // readTraits lists a contact's traits by name; nested values stay JSON.

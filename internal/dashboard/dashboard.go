@@ -10,7 +10,6 @@ import (
 
 	"github.com/a-h/templ"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jonboulle/clockwork"
 
 	"github.com/engardehq/madansara/engardedb"
@@ -20,18 +19,24 @@ import (
 	"github.com/engardehq/madansara/web/static"
 )
 
-// pageSize is how many rows a list shows at once.
-const pageSize = 25
+// pageSize is how many rows a list shows at once; allOf is how many segments or
+// templates are shown or offered.
+const (
+	pageSize = 25
+	allOf    = 200
+)
 
 // Config is what the pages stand on.
 type Config struct {
-	DB        *engardedb.DB
-	Clock     clockwork.Clock
-	Logger    *slog.Logger
-	Accounts  Accounts
-	Campaigns Campaigns
-	Segments  Segments
-	Templates Templates
+	DB          *engardedb.DB
+	Clock       clockwork.Clock
+	Logger      *slog.Logger
+	Accounts    Accounts
+	Contacts    Contacts
+	Conversions Conversions
+	Campaigns   Campaigns
+	Segments    Segments
+	Templates   Templates
 	// PublicURL is where browsers reach the service, without a final slash;
 	// TrackerPath is where sites load the tracker from it.
 	PublicURL, TrackerPath string
@@ -204,7 +209,7 @@ func (d *Dashboard) fail(w http.ResponseWriter, r *http.Request, v *view, err er
 	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		return // the browser has left for another page
 	}
-	if errors.Is(err, pgx.ErrNoRows) {
+	if r.Method == http.MethodGet && fault.CodeOf(err) == fault.NotFound { // who reads a page gave no id
 		err = fault.New(fault.NotFound, "This page does not exist, or belongs to another company.")
 	}
 	problem := httpkit.ProblemOf(err)

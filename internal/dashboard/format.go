@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/engardehq/madansara/internal/madansara/contact"
+	"github.com/engardehq/madansara/internal/madansara/conversion"
 	"github.com/engardehq/madansara/internal/money"
 )
 
@@ -72,6 +74,14 @@ func percent(part, whole int64) string {
 	return strconv.FormatFloat(100*float64(part)/float64(whole), 'f', 1, 64) + "%"
 }
 
+// share writes a part of one as a percentage; "–" when there is none.
+func share(part *float64) string {
+	if part == nil {
+		return "–"
+	}
+	return strconv.FormatFloat(100**part, 'f', 1, 64) + "%"
+}
+
 // plural writes "1 message", "2,000 messages".
 func plural(n int64, one, many string) string {
 	if n == 1 {
@@ -116,7 +126,7 @@ func lasting(d time.Duration) string {
 func channelName(channel string) string {
 	switch channel {
 	case "":
-		return "Unattributed"
+		return "–"
 	case "email":
 		return "Email"
 	case "organic_search":
@@ -138,6 +148,25 @@ func personName(first, last, email string) string {
 		return email
 	}
 	return "Unnamed customer"
+}
+
+func contactName(c contact.Contact) string {
+	return personName(c.FirstName, c.LastName, emailOf(c))
+}
+
+func emailOf(c contact.Contact) string {
+	if c.Email == nil {
+		return ""
+	}
+	return *c.Email
+}
+
+// touchChannel writes the channel of a conversion's last touch.
+func touchChannel(channel string) string {
+	if channel == "" {
+		channel = conversion.Unattributed
+	}
+	return channelName(channel)
 }
 
 // initials are the one or two letters of a contact's picture.

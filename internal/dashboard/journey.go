@@ -2,25 +2,15 @@ package dashboard
 
 import (
 	"cmp"
-	"encoding/json"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/engardehq/madansara/internal/dashboard/dashboarddb"
+	"github.com/engardehq/madansara/internal/madansara/conversion"
 )
-
-// history is everything the database knows of one customer's way.
-type history struct {
-	Sessions    []dashboarddb.CustomerSessionsRow
-	Pages       []dashboarddb.CustomerPagesRow
-	Events      []dashboarddb.CustomerEventsRow
-	Messages    []dashboarddb.CustomerMessagesRow
-	Conversions []dashboarddb.CustomerConversionsRow
-	Credits     []dashboarddb.CustomerCreditsRow
-}
 
 // moment is one entry of the timeline.
 type moment struct {
@@ -56,122 +46,153 @@ type journeyDay struct {
 	Moments []moment
 }
 
-// timeline puts a history in order, the newest first. Pages and events stand
-// inside their visit; what belongs to none stands alone.
-func timeline(h history, createdAt time.Time) []moment {
+// timeline puts entries, which come the newest first, together for people:
+// pages and events stand inside their visit; what belongs to none stands alone.
+// A touchpoint is the visit or the click that made it, so it is left out.
+func timeline(entries []conversion.Entry) []moment {
 	var moments []moment
-	if !signedUpAt(h.Events, createdAt) {
-		moments = append(moments, moment{At: createdAt, Kind: "known", Icon: "person", Title: "Became a known customer"})
+	visits := map[string]int{}
+	for _, e := range entries {
+		if e.Kind == conversion.EntrySession {
+			visits[e.ID] = len(moments)
+			moments = append(moments, visit(e))
+		}
 	}
-	visits := map[uuid.UUID]int{}
-	for _, s := range h.Sessions {
-		visits[s.SessionUUID] = len(moments)
-		moments = append(moments, visit(s))
-	}
-	within := func(session *uuid.UUID, at time.Time, icon, text string) bool {
-		if session == nil {
+	within := func(e conversion.Entry, icon, text string) bool {
+		session := detail(e, "session_uuid")
+		if session == "" {
 			return false
 		}
-		i, known := visits[*session]
-		if known {
-			moments[i].Trail = append(moments[i].Trail, mark{at, icon, text})
+		i, known := visits[session]
+		if !known { // the visit began on the next, older page
+			i = len(moments)
+			visits[session] = i
+			moments = append(moments, moment{Kind: "visit", Icon: "globe", Title: "Went on visiting"})
 		}
-		return known
-	}
-	for _, p := range h.Pages {
-		if text := pageName(p); !within(p.SessionUUID, p.OccurredAt, "page", text) {
-			moments = append(moments, moment{At: p.OccurredAt, Kind: "event", Icon: "page", Title: "Viewed " + text})
+		if !known || moments[i].Title == "Went on visiting" {
+			moments[i].At = e.At // the oldest so far
 		}
+		moments[i].Trail = append(moments[i].Trail, mark{e.At, icon, text})
+		return true
 	}
-	for _, e := range h.Events {
-		if isSignUp(e) {
-			moments = append(moments, moment{At: e.OccurredAt, Kind: "sign-up", Icon: "person", Title: eventName(e), Detail: eventDetail(e)})
-			continue
+	for _, e := range entries {
+		switch e.Kind {
+		case conversion.EntryPageView:
+			if text := pageName(e); !within(e, "page", text) {
+				moments = append(moments, moment{At: e.At, Kind: "event", Icon: "page", Title: "Viewed " + text})
+			}
+		case conversion.EntryEvent:
+			if isSignUp(e) {
+				moments = append(moments, moment{At: e.At, Kind: "sign-up", Icon: "person", Title: eventName(e), Detail: eventDetail(e)})
+			} else if !within(e, "pointer", eventText(e)) {
+				moments = append(moments, moment{At: e.At, Kind: "event", Icon: "pointer", Title: eventName(e), Detail: eventDetail(e)})
+			}
+		case conversion.EntryConversion:
+			moments = append(moments, purchase(e))
+		case conversion.EntrySent, conversion.EntryOpened, conversion.EntryClicked, conversion.EntryUnsubscribed,
+			conversion.EntryFailed, conversion.EntryUnknown:
+			moments = append(moments, message(e))
 		}
-		if !within(e.SessionUUID, e.OccurredAt, "pointer", eventText(e)) {
-			moments = append(moments, moment{At: e.OccurredAt, Kind: "event", Icon: "pointer", Title: eventName(e), Detail: eventDetail(e)})
-		}
-	}
-	for _, m := range h.Messages {
-		moments = append(moments, messageMoments(m)...)
-	}
-	for _, c := range h.Conversions {
-		moments = append(moments, purchase(c, h.Credits))
 	}
 	for i := range moments {
 		slices.SortStableFunc(moments[i].Trail, func(a, b mark) int { return a.At.Compare(b.At) })
 	}
+	return inOrder(moments)
+}
+
+// inOrder sorts moments, the newest first.
+func inOrder(moments []moment) []moment {
 	slices.SortStableFunc(moments, func(a, b moment) int {
 		return cmp.Or(b.At.Compare(a.At), strings.Compare(a.Kind, b.Kind))
 	})
 	return moments
 }
 
-func visit(s dashboarddb.CustomerSessionsRow) moment {
-	title := "Visited from " + channelName(s.Channel)
-	if s.Channel == "direct" {
+func becameKnown(at time.Time) moment {
+	return moment{At: at, Kind: "known", Icon: "person", Title: "Became a known customer"}
+}
+
+// detail returns a text of the entry's details, empty when it has none.
+func detail(e conversion.Entry, key string) string {
+	text, _ := e.Detail[key].(string)
+	return text
+}
+
+// number returns a number of the entry's details.
+func number(e conversion.Entry, key string) int64 {
+	n, _ := e.Detail[key].(float64)
+	return int64(n)
+}
+
+func visit(e conversion.Entry) moment {
+	title := "Visited from " + channelName(e.Channel)
+	switch {
+	case detail(e, "device") == "bot":
+		title = "A bot visited"
+	case e.Channel == "direct":
 		title = "Visited directly"
 	}
-	details := []string{}
+	source, details := detail(e, "source"), []string{}
 	for _, part := range []struct{ name, value string }{
-		{"", s.UtmSource}, {"campaign ", s.UtmCampaign}, {"", s.Device},
+		{"", source}, {"campaign ", detail(e, "campaign")}, {"", detail(e, "device")},
 	} {
-		if part.value != "" && part.value != s.Channel {
+		if part.value != "" && part.value != e.Channel && part.value != "bot" {
 			details = append(details, part.name+part.value)
 		}
 	}
-	if s.Referrer != "" && s.UtmSource == "" {
-		details = append(details, "from "+s.Referrer)
+	if referrer := detail(e, "referrer"); referrer != "" && source == "" {
+		details = append(details, "from "+referrer)
 	}
-	details = append(details, plural(int64(s.PageViewCount), "page", "pages"))
-	if length := s.EndedAt.Sub(s.StartedAt); length >= time.Second {
-		details = append(details, lasting(length))
+	details = append(details, plural(number(e, "page_views"), "page", "pages"))
+	if ended, err := time.Parse(time.RFC3339, detail(e, "ended_at")); err == nil && ended.Sub(e.At) >= time.Second {
+		details = append(details, lasting(ended.Sub(e.At)))
 	}
-	return moment{At: s.StartedAt, Kind: "visit", Icon: "globe", Title: title, Detail: strings.Join(details, " · ")}
+	return moment{At: e.At, Kind: "visit", Icon: "globe", Title: title, Detail: strings.Join(details, " · ")}
 }
 
-func pageName(p dashboarddb.CustomerPagesRow) string {
+func pageName(e conversion.Entry) string {
+	path := e.URL
+	if parsed, err := url.Parse(e.URL); err == nil && parsed.Path != "" {
+		path = parsed.Path
+	}
 	switch {
-	case p.Title != "" && p.Path != "":
-		return p.Title + " (" + p.Path + ")"
-	case p.Title != "":
-		return p.Title
-	case p.Path != "":
-		return p.Path
+	case e.Title != "" && path != "":
+		return e.Title + " (" + path + ")"
+	case e.Title != "":
+		return e.Title
+	case path != "":
+		return path
 	default:
-		return p.URL
+		return "a page"
 	}
 }
 
 // signedUpAt reports whether a sign-up stands for becoming known at t.
-func signedUpAt(events []dashboarddb.CustomerEventsRow, t time.Time) bool {
-	return slices.ContainsFunc(events, func(e dashboarddb.CustomerEventsRow) bool {
-		return isSignUp(e) && e.OccurredAt.Sub(t).Abs() < time.Minute
+func signedUpAt(entries []conversion.Entry, t time.Time) bool {
+	return slices.ContainsFunc(entries, func(e conversion.Entry) bool {
+		return e.Kind == conversion.EntryEvent && isSignUp(e) && e.At.Sub(t).Abs() < time.Minute
 	})
 }
 
 // isSignUp reports whether an event is where somebody said who they are.
-func isSignUp(e dashboarddb.CustomerEventsRow) bool {
-	name := strings.ToLower(e.Name)
-	return e.Type == "identify" || strings.Contains(name, "signed up") || strings.Contains(name, "sign up")
+func isSignUp(e conversion.Entry) bool {
+	name := strings.ToLower(e.Title)
+	return detail(e, "type") == "identify" || strings.Contains(name, "signed up") || strings.Contains(name, "sign up")
 }
 
-func eventName(e dashboarddb.CustomerEventsRow) string {
-	switch {
-	case e.Type == "identify":
+func eventName(e conversion.Entry) string {
+	switch kind := detail(e, "type"); {
+	case kind == "identify":
 		return "Said who they are"
-	case e.Name != "":
-		return e.Name
-	default:
-		return channelName(e.Type)
+	case e.Title != kind:
+		return e.Title
+	default: // an event without a name is titled by its type
+		return channelName(kind)
 	}
 }
 
-func eventDetail(e dashboarddb.CustomerEventsRow) string {
-	var properties map[string]any
-	if json.Unmarshal(e.Properties, &properties) != nil { // the column holds an object
-		return ""
-	}
+func eventDetail(e conversion.Entry) string {
+	properties, _ := e.Detail["properties"].(map[string]any)
 	for _, key := range []string{"text", "label", "product", "name", "href"} {
 		if text, ok := properties[key].(string); ok && text != "" {
 			return clip(text, 200)
@@ -180,55 +201,51 @@ func eventDetail(e dashboarddb.CustomerEventsRow) string {
 	return ""
 }
 
-func eventText(e dashboarddb.CustomerEventsRow) string {
-	if detail := eventDetail(e); detail != "" {
-		return eventName(e) + ": " + detail
+func eventText(e conversion.Entry) string {
+	if more := eventDetail(e); more != "" {
+		return eventName(e) + ": " + more
 	}
 	return eventName(e)
 }
 
-func messageMoments(m dashboarddb.CustomerMessagesRow) []moment {
-	subject := m.Subject
-	if subject == "" {
-		subject = m.CampaignName
+func message(e conversion.Entry) moment {
+	campaign := detail(e, "campaign")
+	subject := "“" + cmp.Or(e.Title, campaign, "a message") + "”"
+	m := moment{At: e.At, Kind: "message"}
+	switch e.Kind {
+	case conversion.EntryOpened:
+		m.Icon, m.Title, m.Detail = "eye", "Opened "+subject, times(number(e, "opens"))
+	case conversion.EntryClicked:
+		m.Icon, m.Title, m.Detail = "pointer", "Clicked in "+subject, times(number(e, "clicks"))
+	case conversion.EntryUnsubscribed:
+		m.Icon, m.Title, m.Detail = "stop", "Unsubscribed", "by "+subject
+	case conversion.EntryFailed:
+		m.Icon, m.Title, m.Detail = "alert", "A message failed: "+subject, clip(detail(e, "error"), 200)
+	case conversion.EntryUnknown:
+		m.Icon, m.Title, m.Detail = "alert", "A message’s fate is unknown: "+subject, campaign
+	default:
+		m.Icon, m.Title, m.Detail = "mail", "Was sent "+subject, campaign
 	}
-	at := func(t time.Time, icon, title, detail string) moment {
-		return moment{At: t, Kind: "message", Icon: icon, Title: title, Detail: detail}
-	}
-	var moments []moment
-	switch {
-	case m.SentAt != nil:
-		moments = append(moments, at(*m.SentAt, "mail", "Was sent “"+subject+"”", m.CampaignName))
-	case m.Status == "failed":
-		moments = append(moments, at(m.CreatedAt, "alert", "A message failed: “"+subject+"”", m.Error))
-	case m.Status == "unknown":
-		moments = append(moments, at(m.CreatedAt, "alert", "A message’s fate is unknown: “"+subject+"”", m.CampaignName))
-	}
-	if m.FirstOpenedAt != nil {
-		moments = append(moments, at(*m.FirstOpenedAt, "eye", "Opened “"+subject+"”", times(m.OpenCount)))
-	}
-	if m.FirstClickedAt != nil {
-		moments = append(moments, at(*m.FirstClickedAt, "pointer", "Clicked in “"+subject+"”", times(m.ClickCount)))
-	}
-	if m.UnsubscribedAt != nil {
-		moments = append(moments, at(*m.UnsubscribedAt, "stop", "Unsubscribed", "by “"+subject+"”"))
-	}
-	return moments
+	return m
 }
 
-func times(n int32) string {
+func times(n int64) string {
 	if n < 2 {
 		return ""
 	}
-	return plural(int64(n), "time", "times") + " in all"
+	return plural(n, "time", "times") + " in all"
 }
 
-func purchase(c dashboarddb.CustomerConversionsRow, credits []dashboarddb.CustomerCreditsRow) moment {
-	m := moment{At: c.OccurredAt, Kind: "purchase", Icon: "bag", Title: c.Name, Detail: c.ExternalID, Amount: amount(c.RevenueMinor, c.Currency)}
+func purchase(e conversion.Entry) moment {
+	m := moment{At: e.At, Kind: "purchase", Icon: "bag", Title: e.Title, Detail: cmp.Or(detail(e, "refund_of"), detail(e, "external_id"))}
+	currency := ""
+	if e.Revenue != nil {
+		m.Amount, currency = amount(e.Revenue.Minor, e.Revenue.Currency), e.Revenue.Currency
+	}
 	place := map[uuid.UUID]int{}
-	for _, credit := range credits {
-		model := modelIndex(credit.Model)
-		if credit.ConversionUUID != c.ConversionUUID || model < 0 {
+	for _, credit := range e.Credits {
+		model := modelIndex(string(credit.Model))
+		if model < 0 {
 			continue
 		}
 		i, known := place[credit.TouchpointUUID]
@@ -236,16 +253,17 @@ func purchase(c dashboarddb.CustomerConversionsRow, credits []dashboarddb.Custom
 			i = len(m.Credit)
 			place[credit.TouchpointUUID] = i
 			m.Credit = append(m.Credit, touchCredit{
-				At: credit.OccurredAt, Name: touchName(credit), Currency: c.Currency,
+				At: credit.OccurredAt, Name: touchName(credit), Currency: currency,
 				Weights: make([]float64, len(models)), Revenue: make([]int64, len(models)),
 			})
 		}
 		m.Credit[i].Weights[model], m.Credit[i].Revenue[model] = credit.Weight, credit.RevenueMinor
 	}
+	slices.SortStableFunc(m.Credit, func(a, b touchCredit) int { return a.At.Compare(b.At) })
 	return m
 }
 
-func touchName(c dashboarddb.CustomerCreditsRow) string {
+func touchName(c conversion.EntryCredit) string {
 	name := channelName(c.Channel)
 	if c.Kind == "message_click" {
 		return name + " click"

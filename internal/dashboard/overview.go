@@ -9,8 +9,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/engardehq/madansara/internal/dashboard/dashboarddb"
 	"github.com/engardehq/madansara/internal/madansara/attribution"
+	"github.com/engardehq/madansara/internal/madansara/contact"
+	"github.com/engardehq/madansara/internal/madansara/conversion"
 	"github.com/engardehq/madansara/internal/money"
 )
 
@@ -30,18 +34,25 @@ var models = []modelChoice{
 // overviewPage is everything the overview shows.
 type overviewPage struct {
 	*view
-	Period          period
-	Problem         string // the period asked for cannot be shown
-	Tiles           []tile
-	Charts          []seriesChart
-	Model           string
-	Metric          string // "revenue" or "conversions"
-	Channels        []channelRow
-	Unattributed    int64
-	Chart           channelsChart
-	Recent          []dashboarddb.RecentConversionsRow
-	Setup           dashboarddb.SetupRow
-	OtherCurrencies int64
+	Period   period
+	Problem  string // the period asked for cannot be shown
+	Tiles    []tile
+	Charts   []seriesChart
+	Model    string
+	Metric   string // "revenue" or "conversions"
+	Channels []channelRow
+	Total    conversion.Earned // what the channels sum to, under every model
+	Pending  int64             // conversions still to be credited
+	Chart    channelsChart
+	Recent   []recentConversion
+	Setup    dashboarddb.SetupRow
+	LeftOut  string // revenue in other currencies than the company's, which the sums leave out
+}
+
+// recentConversion is a conversion with who made it.
+type recentConversion struct {
+	conversion.Event
+	Person contact.Contact
 }
 
 // tile is one number with its change against the period before.
@@ -51,6 +62,7 @@ type tile struct {
 	Direction        string // "up", "down", "same"
 	Before           string
 	Spark            string // the path of a small line
+	Hint             string // what the number counts, where its name does not say
 }
 
 // channelRow is what one channel earned under each model, in the order of models.
@@ -59,9 +71,6 @@ type channelRow struct {
 	Conversions []float64
 	Revenue     []int64
 }
-
-// day holds one day's numbers.
-type day struct{ visitors, messages, conversions, revenue int64 }
 
 func (d *Dashboard) overview(w http.ResponseWriter, r *http.Request, v *view) error {
 	v.Title, v.Section = "Overview", "overview"
@@ -78,111 +87,114 @@ func (d *Dashboard) overview(w http.ResponseWriter, r *http.Request, v *view) er
 	if query.Get("metric") == "conversions" {
 		page.Metric = "conversions"
 	}
-	if err := d.read(r.Context(), v, page.load); err != nil {
+	if err := d.loadOverview(r.Context(), &page); err != nil {
 		return err
 	}
 	return d.render(w, r, http.StatusOK, overviewView(page))
 }
 
-func (p *overviewPage) load(ctx context.Context, q *dashboarddb.Queries) error {
-	var err error
-	if p.Setup, err = q.Setup(ctx); err != nil {
+func (d *Dashboard) loadOverview(ctx context.Context, p *overviewPage) error {
+	err := d.read(ctx, p.view, func(ctx context.Context, q *dashboarddb.Queries) (err error) {
+		p.Setup, err = q.Setup(ctx)
+		return err
+	})
+	if err != nil || p.empty() {
 		return err
 	}
-	before := p.Period.previous()
-	now, err := q.Totals(ctx, dashboarddb.TotalsParams{Since: p.Period.since(), Until: p.Period.until(), Currency: p.Currency})
+	now, err := d.Conversions.Stats(ctx, p.Tenant, p.Period.report())
 	if err != nil {
 		return err
 	}
-	then, err := q.Totals(ctx, dashboarddb.TotalsParams{Since: before.since(), Until: before.until(), Currency: p.Currency})
+	then, err := d.Conversions.Stats(ctx, p.Tenant, p.Period.previous().report())
 	if err != nil {
 		return err
 	}
-	days, err := p.readDays(ctx, q, p.Period)
+	p.Tiles = tiles(now, then, p.Currency)
+	p.Charts = p.charts(now.Days, then.Days)
+	p.LeftOut = otherCurrencies(now.Total.Revenue, p.Currency)
+	report, err := d.Conversions.Attribution(ctx, p.Tenant, p.Period.report(), "")
 	if err != nil {
 		return err
 	}
-	previous, err := p.readDays(ctx, q, before)
-	if err != nil {
-		return err
-	}
-	p.OtherCurrencies = now.OtherCurrencies
-	p.Tiles = tiles(now, then, days, p.Currency)
-	p.Charts = p.charts(days, previous)
-	credits, err := q.CreditByChannel(ctx, dashboarddb.CreditByChannelParams{Since: p.Period.since(), Until: p.Period.until(), Currency: p.Currency})
-	if err != nil {
-		return err
-	}
-	p.Channels = channelRows(credits)
-	p.Unattributed = max(0, now.Conversions-int64(math.Round(credited(p.Channels))))
+	p.Channels, p.Total, p.Pending = channelRows(report, p.Currency), report.Total, report.Pending
 	p.Chart = p.channelsChart()
-	p.Recent, err = q.RecentConversions(ctx, dashboarddb.RecentConversionsParams{Since: p.Period.since(), Until: p.Period.until()})
-	return err
+	return d.loadRecent(ctx, p)
 }
 
-func (p *overviewPage) readDays(ctx context.Context, q *dashboarddb.Queries, period period) ([]day, error) {
-	zone := p.Zone.String()
-	visitors, err := q.VisitorsByDay(ctx, dashboarddb.VisitorsByDayParams{Since: period.since(), Until: period.until(), Zone: zone})
+func (d *Dashboard) loadRecent(ctx context.Context, p *overviewPage) error {
+	const newest = 8
+	events, _, err := d.Conversions.Events(ctx, p.Tenant, conversion.Filter{Period: p.Period.report()}, conversion.Page{Limit: newest})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	messages, err := q.MessagesByDay(ctx, dashboarddb.MessagesByDayParams{Since: period.since(), Until: period.until(), Zone: zone})
-	if err != nil {
-		return nil, err
-	}
-	conversions, err := q.ConversionsByDay(ctx, dashboarddb.ConversionsByDayParams{Since: period.since(), Until: period.until(), Zone: zone, Currency: p.Currency})
-	if err != nil {
-		return nil, err
-	}
-	names := period.days()
-	days := make([]day, len(names))
-	place := make(map[string]*day, len(names))
-	for i, name := range names {
-		place[name] = &days[i]
-	}
-	for _, row := range visitors {
-		if at := place[row.Day]; at != nil {
-			at.visitors = row.Visitors
+	var ids []uuid.UUID
+	for _, event := range events {
+		if event.ContactUUID != nil {
+			ids = append(ids, *event.ContactUUID)
 		}
 	}
-	for _, row := range messages {
-		if at := place[row.Day]; at != nil {
-			at.messages = row.Messages
-		}
+	people, err := d.Contacts.ByID(ctx, p.Tenant, ids)
+	if err != nil {
+		return err
 	}
-	for _, row := range conversions {
-		if at := place[row.Day]; at != nil {
-			at.conversions, at.revenue = row.Conversions, row.RevenueMinor
+	for _, event := range events {
+		recent := recentConversion{Event: event}
+		if event.ContactUUID != nil {
+			recent.Person = people[*event.ContactUUID]
 		}
+		p.Recent = append(p.Recent, recent)
 	}
-	return days, nil
+	return nil
 }
 
-func tiles(now, then dashboarddb.TotalsRow, days []day, currency string) []tile {
-	rate := func(t dashboarddb.TotalsRow) float64 {
-		if t.Visitors == 0 {
-			return 0
+// minorOf is the sum in one currency, in its minor units.
+func minorOf(sums []conversion.Money, currency string) int64 {
+	for _, sum := range sums {
+		if sum.Currency == currency {
+			return sum.Minor
 		}
-		return float64(t.Conversions) / float64(t.Visitors)
 	}
-	all := []tile{
-		newTile("revenue", "Revenue", amount(now.RevenueMinor, currency), amount(then.RevenueMinor, currency), float64(now.RevenueMinor), float64(then.RevenueMinor)),
-		newTile("conversions", "Conversions", count(now.Conversions), count(then.Conversions), float64(now.Conversions), float64(then.Conversions)),
-		newTile("visitors", "Visitors", count(now.Visitors), count(then.Visitors), float64(now.Visitors), float64(then.Visitors)),
-		newTile("rate", "Conversion rate", percent(now.Conversions, now.Visitors), percent(then.Conversions, then.Visitors), rate(now), rate(then)),
-		newTile("messages", "Messages sent", count(now.Messages), count(then.Messages), float64(now.Messages), float64(then.Messages)),
+	return 0
+}
+
+// otherCurrencies lists the sums in other currencies than one: "€12.00 and HTG 5.00".
+func otherCurrencies(sums []conversion.Money, currency string) string {
+	var others []string
+	for _, sum := range sums {
+		if sum.Currency != currency {
+			others = append(others, amount(sum.Minor, sum.Currency))
+		}
 	}
-	values := map[string]func(day) float64{
-		"revenue":     func(d day) float64 { return float64(d.revenue) },
-		"conversions": func(d day) float64 { return float64(d.conversions) },
-		"visitors":    func(d day) float64 { return float64(d.visitors) },
-		"messages":    func(d day) float64 { return float64(d.messages) },
-		"rate":        func(d day) float64 { return float64(d.conversions) / math.Max(1, float64(d.visitors)) },
+	return strings.Join(others, " and ")
+}
+
+func tiles(now, then *conversion.Stats, currency string) []tile {
+	revenue := func(f conversion.Figures) int64 { return minorOf(f.Revenue, currency) }
+	whole := func(key, name string, of func(conversion.Figures) int64) tile {
+		a, b := of(now.Total), of(then.Total)
+		t := newTile(key, name, count(a), count(b), float64(a), float64(b))
+		t.Spark = spark(now.Days, func(f conversion.Figures) float64 { return float64(of(f)) })
+		return t
 	}
-	for i := range all {
-		all[i].Spark = spark(days, values[all[i].Key])
+	earned := whole("revenue", "Revenue", revenue)
+	earned.Value, earned.Before = amount(revenue(now.Total), currency), amount(revenue(then.Total), currency)
+	rate := newTile("rate", "Conversion rate", share(now.Total.Rate), share(then.Total.Rate), orZero(now.Total.Rate), orZero(then.Total.Rate))
+	rate.Hint = "Customers who converted, for each visitor"
+	rate.Spark = spark(now.Days, func(f conversion.Figures) float64 { return orZero(f.Rate) })
+	return []tile{
+		earned,
+		whole("conversions", "Conversions", func(f conversion.Figures) int64 { return f.Conversions }),
+		whole("visitors", "Visitors", func(f conversion.Figures) int64 { return f.Visitors }),
+		rate,
+		whole("messages", "Messages sent", func(f conversion.Figures) int64 { return f.Messages }),
 	}
-	return all
+}
+
+func orZero(rate *float64) float64 {
+	if rate == nil {
+		return 0
+	}
+	return *rate
 }
 
 func newTile(key, name, value, before string, now, then float64) tile {
@@ -206,10 +218,10 @@ func newTile(key, name, value, before string, now, then float64) tile {
 }
 
 // spark draws the days as an SVG path in a box of 100 by 32.
-func spark(days []day, value func(day) float64) string {
+func spark(days []conversion.Day, value func(conversion.Figures) float64) string {
 	highest := 0.0
 	for _, d := range days {
-		highest = math.Max(highest, value(d))
+		highest = math.Max(highest, value(d.Figures))
 	}
 	if len(days) < 2 || highest == 0 {
 		return ""
@@ -217,7 +229,7 @@ func spark(days []day, value func(day) float64) string {
 	var path strings.Builder
 	for i, d := range days {
 		x := 100 * float64(i) / float64(len(days)-1)
-		y := 30 - 28*math.Max(0, value(d))/highest
+		y := 30 - 28*math.Max(0, value(d.Figures))/highest
 		fmt.Fprintf(&path, "%s%.1f %.1f", map[bool]string{true: "M", false: " L"}[i == 0], x, y)
 	}
 	return path.String()
@@ -246,21 +258,21 @@ type seriesChart struct {
 	Total    string   `json:"-"`
 }
 
-func (p *overviewPage) charts(days, previous []day) []seriesChart {
-	names := p.Period.days()
-	chart := func(kind, name, colour string, unit *unit, value func(day) int64) seriesChart {
-		c := seriesChart{Kind: kind, Name: name, Colour: colour, Unit: unit, Days: names}
+func (p *overviewPage) charts(days, previous []conversion.Day) []seriesChart {
+	chart := func(kind, name, colour string, unit *unit, value func(conversion.Day) int64) seriesChart {
+		c := seriesChart{Kind: kind, Name: name, Colour: colour, Unit: unit}
 		for i := range days {
+			c.Days = append(c.Days, days[i].Date)
 			c.Values = append(c.Values, value(days[i]))
 			c.Previous = append(c.Previous, value(previous[i]))
 		}
 		return c
 	}
 	charts := []seriesChart{
-		chart("line", "Revenue", "--c1", moneyUnit(p.Currency), func(d day) int64 { return d.revenue }),
-		chart("bar", "Conversions", "--c4", nil, func(d day) int64 { return d.conversions }),
-		chart("line", "Visitors", "--c3", nil, func(d day) int64 { return d.visitors }),
-		chart("bar", "Messages sent", "--c2", nil, func(d day) int64 { return d.messages }),
+		chart("line", "Revenue", "--c1", moneyUnit(p.Currency), func(d conversion.Day) int64 { return minorOf(d.Revenue, p.Currency) }),
+		chart("bar", "Conversions", "--c4", nil, func(d conversion.Day) int64 { return d.Conversions }),
+		chart("line", "Visitors", "--c3", nil, func(d conversion.Day) int64 { return d.Visitors }),
+		chart("bar", "Messages sent", "--c2", nil, func(d conversion.Day) int64 { return d.Messages }),
 	}
 	for i := range charts {
 		for _, t := range p.Tiles {
@@ -314,40 +326,44 @@ func (p *overviewPage) value(row channelRow, model int) float64 {
 	return math.Round(row.Conversions[model]*100) / 100
 }
 
-// sortedChannels puts what earned most under the chosen model first.
+// sortedChannels puts what earned most under the chosen model first, and what
+// nothing earned last.
 func (p *overviewPage) sortedChannels() []channelRow {
 	model := max(0, modelIndex(p.Model))
 	rows := slices.Clone(p.Channels)
 	slices.SortStableFunc(rows, func(a, b channelRow) int {
+		if last := cmp.Compare(nobodys(a), nobodys(b)); last != 0 {
+			return last
+		}
 		return cmp.Compare(p.value(b, model), p.value(a, model))
 	})
 	return rows
 }
 
-func channelRows(credits []dashboarddb.CreditByChannelRow) []channelRow {
+func nobodys(row channelRow) int {
+	if row.Channel == conversion.Unattributed {
+		return 1
+	}
+	return 0
+}
+
+func channelRows(report *conversion.Report, currency string) []channelRow {
 	var rows []channelRow
-	for _, credit := range credits {
-		model := modelIndex(credit.Model)
+	for _, of := range report.Models {
+		model := modelIndex(string(of.Model))
 		if model < 0 {
 			continue
 		}
-		i := slices.IndexFunc(rows, func(row channelRow) bool { return row.Channel == credit.Channel })
-		if i < 0 {
-			i = len(rows)
-			rows = append(rows, channelRow{Channel: credit.Channel, Conversions: make([]float64, len(models)), Revenue: make([]int64, len(models))})
+		for _, channel := range of.Channels {
+			i := slices.IndexFunc(rows, func(row channelRow) bool { return row.Channel == channel.Channel })
+			if i < 0 {
+				i = len(rows)
+				rows = append(rows, channelRow{Channel: channel.Channel, Conversions: make([]float64, len(models)), Revenue: make([]int64, len(models))})
+			}
+			rows[i].Conversions[model], rows[i].Revenue[model] = channel.Weight, minorOf(channel.Revenue, currency)
 		}
-		rows[i].Conversions[model], rows[i].Revenue[model] = credit.Conversions, credit.RevenueMinor
 	}
 	return rows
-}
-
-// credited is how many conversions have credits: the same under every model.
-func credited(rows []channelRow) float64 {
-	sum := 0.0
-	for _, row := range rows {
-		sum += row.Conversions[0]
-	}
-	return sum
 }
 
 func modelIndex(key string) int {

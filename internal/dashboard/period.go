@@ -6,12 +6,12 @@ import (
 	"time"
 
 	"github.com/engardehq/madansara/internal/fault"
+	"github.com/engardehq/madansara/internal/madansara/conversion"
 )
 
 const (
-	dayLayout   = "2006-01-02"
 	defaultDays = 30
-	longestDays = 731
+	earliest    = 2003 // so that the period before has a year that reports are made of
 )
 
 // presets are the periods one click away, in days up to today.
@@ -43,14 +43,16 @@ func readPeriod(query url.Values, now time.Time, zone *time.Location) (period, e
 			return lastDays(defaultDays), fault.New(fault.Invalid, "That period is not one of 7, 30 or 90 days; showing the last 30.")
 		}
 	}
-	first, err1 := time.ParseInLocation(dayLayout, query.Get("from"), zone)
-	last, err2 := time.ParseInLocation(dayLayout, query.Get("to"), zone)
+	first, err1 := time.ParseInLocation(time.DateOnly, query.Get("from"), zone)
+	last, err2 := time.ParseInLocation(time.DateOnly, query.Get("to"), zone)
 	switch {
 	case err1 != nil || err2 != nil:
 		return lastDays(defaultDays), fault.New(fault.Invalid, "A custom period needs two dates, such as 2026-01-31; showing the last 30 days.")
 	case last.Before(first):
 		return lastDays(defaultDays), fault.New(fault.Invalid, "The period ends before it starts; showing the last 30 days.")
-	case last.Sub(first) > longestDays*24*time.Hour:
+	case first.Year() < earliest:
+		return lastDays(defaultDays), fault.New(fault.Invalid, "There is nothing to show before %d; showing the last 30 days.", earliest)
+	case first.AddDate(0, 0, conversion.MaxDays-1).Before(last):
 		return lastDays(defaultDays), fault.New(fault.Invalid, "A period may be two years long at most; showing the last 30 days.")
 	case first.After(today):
 		return lastDays(defaultDays), fault.New(fault.Invalid, "The period lies in the future; showing the last 30 days.")
@@ -62,22 +64,23 @@ func midnight(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, t.Location())
 }
 
-// since and until bound the period: since <= t < until.
-func (p period) since() time.Time { return p.first }
-func (p period) until() time.Time { return p.last.AddDate(0, 0, 1) }
+// report is the period as reports are asked for it.
+func (p period) report() conversion.Period {
+	return conversion.Period{From: p.first.Format(time.DateOnly), To: p.last.Format(time.DateOnly)}
+}
 
-// days lists the period's days as the queries write them.
-func (p period) days() []string {
-	var days []string
-	for day := p.first; !day.After(p.last); day = day.AddDate(0, 0, 1) {
-		days = append(days, day.Format(dayLayout))
+// days is how many days the period has.
+func (p period) days() int {
+	n := 0
+	for day := p.first; !day.After(p.last); day = day.AddDate(0, 0, 1) { // days of 23 and 25 hours are days
+		n++
 	}
-	return days
+	return n
 }
 
 // previous is the period of the same length just before.
 func (p period) previous() period {
-	n := len(p.days())
+	n := p.days()
 	return period{first: p.first.AddDate(0, 0, -n), last: p.first.AddDate(0, 0, -1), zone: p.zone}
 }
 
@@ -86,7 +89,7 @@ func (p period) query() url.Values {
 	if p.preset != 0 {
 		return url.Values{"days": {strconv.Itoa(p.preset)}}
 	}
-	return url.Values{"from": {p.first.Format(dayLayout)}, "to": {p.last.Format(dayLayout)}}
+	return url.Values{"from": {p.first.Format(time.DateOnly)}, "to": {p.last.Format(time.DateOnly)}}
 }
 
 // String writes the period for people.

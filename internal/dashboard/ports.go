@@ -6,7 +6,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/engardehq/madansara/internal/core/account"
+	"github.com/engardehq/madansara/internal/madansara/attribution"
+	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
+	"github.com/engardehq/madansara/internal/madansara/conversion"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 )
@@ -20,8 +23,32 @@ type Accounts interface {
 	RevokeKey(ctx context.Context, tenant, id uuid.UUID) error
 }
 
-// Campaigns changes campaigns and decides about messages whose fate is unknown.
+// Contacts knows who people are.
+type Contacts interface {
+	Get(ctx context.Context, tenant, id uuid.UUID) (contact.Contact, error)
+	ByID(ctx context.Context, tenant uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]contact.Contact, error)
+	List(ctx context.Context, tenant, cursor uuid.UUID, email string, limit int) ([]contact.Contact, error)
+}
+
+// Conversions reports what people did and what earned it. Every figure of the
+// pages that the API has too is asked of it, so that the two cannot differ.
+type Conversions interface {
+	Stats(ctx context.Context, tenant uuid.UUID, period conversion.Period) (*conversion.Stats, error)
+	Attribution(ctx context.Context, tenant uuid.UUID, period conversion.Period, model attribution.Model) (*conversion.Report, error)
+	Events(ctx context.Context, tenant uuid.UUID, filter conversion.Filter, page conversion.Page) (events []conversion.Event, next string, err error)
+	Journey(ctx context.Context, tenant uuid.UUID, id string, page conversion.Page) (*conversion.Journey, error)
+	People(ctx context.Context, tenant uuid.UUID, contacts ...uuid.UUID) (map[uuid.UUID]conversion.PersonFigures, error)
+	CampaignOutcome(ctx context.Context, tenant, campaign uuid.UUID, model attribution.Model) (conversion.Earned, error)
+}
+
+// Campaigns keeps campaigns, says how far they have come, and decides about
+// messages whose fate is unknown.
 type Campaigns interface {
+	Reports(ctx context.Context, tenant, before uuid.UUID, limit int) ([]outreach.Report, error)
+	Report(ctx context.Context, tenant, id uuid.UUID) (outreach.Report, error)
+	Messages(ctx context.Context, tenant uuid.UUID, f outreach.MessageFilter, before uuid.UUID, limit int) ([]outreach.Message, error)
+	Decisions(ctx context.Context, tenant, campaign uuid.UUID, f outreach.DecisionFilter, after uuid.UUID, limit int) ([]outreach.DecisionRecord, error)
+	SuppressionsOf(ctx context.Context, tenant uuid.UUID, address string) ([]outreach.Suppression, error)
 	Create(ctx context.Context, tenant uuid.UUID, draft outreach.CampaignDraft) (outreach.Campaign, error)
 	Start(ctx context.Context, tenant, id uuid.UUID) (outreach.Campaign, error)
 	Pause(ctx context.Context, tenant, id uuid.UUID, reason string) (outreach.Campaign, error)
@@ -30,6 +57,8 @@ type Campaigns interface {
 
 // Segments keeps the rules that select contacts.
 type Segments interface {
+	List(ctx context.Context, tenant, before uuid.UUID, limit int) ([]segment.Segment, error)
+	Get(ctx context.Context, tenant, id uuid.UUID) (segment.Segment, error)
 	Create(ctx context.Context, tenant uuid.UUID, name string, rules segment.Rule) (segment.Segment, error)
 	Update(ctx context.Context, tenant, id uuid.UUID, name string, rules segment.Rule) (segment.Segment, error)
 	Preview(ctx context.Context, tenant uuid.UUID, rules segment.Rule, after uuid.UUID, limit int) (count int64, members []segment.Member, err error)
@@ -38,6 +67,8 @@ type Segments interface {
 // Templates keeps what campaigns write. A template that cannot be rendered is a
 // fault whose fields name the part and the line.
 type Templates interface {
+	List(ctx context.Context, tenant, before uuid.UUID, limit int) ([]template.Template, error)
+	Get(ctx context.Context, tenant, id uuid.UUID) (template.Template, error)
 	Create(ctx context.Context, tenant uuid.UUID, channel string, draft template.Draft) (template.Template, error)
 	Update(ctx context.Context, tenant, id uuid.UUID, draft template.Draft) (template.Template, error)
 	Preview(ctx context.Context, tenant uuid.UUID, source template.Source, to template.PreviewFor) (template.Preview, error)

@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/engardehq/madansara/internal/dashboard/dashboarddb"
 	"github.com/engardehq/madansara/internal/fault"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
 )
@@ -22,22 +20,19 @@ type segmentsPage struct {
 }
 
 type segmentRow struct {
-	dashboarddb.SegmentsRow
+	segment.Segment
 	Explained string
 }
 
 func (d *Dashboard) segments(w http.ResponseWriter, r *http.Request, v *view) error {
 	v.Title, v.Section = "Segments", "segments"
 	page := segmentsPage{view: v}
-	err := d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
-		rows, err := q.Segments(ctx)
-		for _, row := range rows {
-			page.Rows = append(page.Rows, segmentRow{row, explainRules(row.Rules)})
-		}
-		return err
-	})
+	rows, err := d.Segments.List(r.Context(), v.Tenant, uuid.Nil, allOf)
 	if err != nil {
 		return err
+	}
+	for _, row := range rows {
+		page.Rows = append(page.Rows, segmentRow{row, explainRules(row.Rules)})
 	}
 	return d.render(w, r, http.StatusOK, segmentsView(page))
 }
@@ -81,26 +76,17 @@ func (d *Dashboard) segment(w http.ResponseWriter, r *http.Request, v *view) err
 	if err != nil {
 		return err
 	}
-	var row dashboarddb.SegmentRow
-	err = d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
-		var err error
-		row, err = q.Segment(ctx, id)
-		return err
-	})
+	kept, err := d.Segments.Get(r.Context(), v.Tenant, id)
 	if err != nil {
 		return err
 	}
-	form := segmentForm{ID: id, Name: row.Name, Match: "all"}
-	rules, err := segment.Parse(row.Rules)
-	if err != nil {
-		return err
-	}
-	if match, conditions, ok := conditionsOf(rules); ok {
+	form := segmentForm{ID: id, Name: kept.Name, Match: "all"}
+	if match, conditions, ok := conditionsOf(kept.Rules); ok {
 		form.Match, form.Conditions = match, conditions
 	} else {
-		form.Advanced = string(row.Rules)
+		form.Advanced = rulesText(kept.Rules)
 	}
-	if form.Count, form.Members, err = d.Segments.Preview(r.Context(), v.Tenant, rules, uuid.Nil, 10); err != nil {
+	if form.Count, form.Members, err = d.Segments.Preview(r.Context(), v.Tenant, kept.Rules, uuid.Nil, 10); err != nil {
 		return err
 	}
 	return d.showSegment(w, r, v, http.StatusOK, form)
@@ -321,15 +307,20 @@ func conditionOf(rule segment.Rule) (condition, bool) {
 	}
 }
 
-// explainRules says rules in a sentence, or shows them as they are.
-func explainRules(raw json.RawMessage) string {
-	rules, err := segment.Parse(raw)
+// rulesText shows rules as the API has them.
+func rulesText(rules segment.Rule) string {
+	text, err := json.Marshal(rules)
 	if err != nil {
-		return "Rules that cannot be read."
+		return "Rules that cannot be shown." // rules are made of what JSON has
 	}
+	return string(text)
+}
+
+// explainRules says rules in a sentence, or shows them as they are.
+func explainRules(rules segment.Rule) string {
 	match, conditions, ok := conditionsOf(rules)
 	if !ok {
-		return clip(string(raw), 200)
+		return clip(rulesText(rules), 200)
 	}
 	var parts []string
 	for _, c := range conditions {

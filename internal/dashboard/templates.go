@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -12,23 +13,20 @@ import (
 
 	"github.com/engardehq/madansara/internal/dashboard/dashboarddb"
 	"github.com/engardehq/madansara/internal/fault"
+	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 )
 
 type templatesPage struct {
 	*view
-	Rows []dashboarddb.TemplatesRow
+	Rows []template.Template
 }
 
 func (d *Dashboard) templates(w http.ResponseWriter, r *http.Request, v *view) error {
 	v.Title, v.Section = "Templates", "templates"
 	page := templatesPage{view: v}
-	err := d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
-		var err error
-		page.Rows, err = q.Templates(ctx)
-		return err
-	})
-	if err != nil {
+	var err error
+	if page.Rows, err = d.Templates.List(r.Context(), v.Tenant, uuid.Nil, allOf); err != nil {
 		return err
 	}
 	return d.render(w, r, http.StatusOK, templatesView(page))
@@ -88,16 +86,11 @@ func (d *Dashboard) template(w http.ResponseWriter, r *http.Request, v *view) er
 	if err != nil {
 		return err
 	}
-	form := templateForm{ID: id}
-	err = d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
-		row, err := q.Template(ctx, id)
-		form.Name, form.Subject, form.HTML, form.Text = row.Name, row.Subject, row.BodyHtml, row.BodyText
-		return err
-	})
+	kept, err := d.Templates.Get(r.Context(), v.Tenant, id)
 	if err != nil {
 		return err
 	}
-	return d.showTemplate(w, r, v, http.StatusOK, form)
+	return d.showTemplate(w, r, v, http.StatusOK, templateForm{ID: id, Name: kept.Name, Subject: kept.Subject, HTML: kept.BodyHTML, Text: kept.BodyText})
 }
 
 func (d *Dashboard) showTemplate(w http.ResponseWriter, r *http.Request, v *view, status int, form templateForm) error {
@@ -193,16 +186,12 @@ func (d *Dashboard) previewTemplate(w http.ResponseWriter, r *http.Request, v *v
 	}
 	form := readTemplateForm(r)
 	var to template.PreviewFor
-	err := d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
-		newest, err := q.NewestCustomer(ctx)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil // the preview has a sample contact
-		}
-		to.Contact = newest
-		return err
-	})
+	newest, err := d.Contacts.List(r.Context(), v.Tenant, uuid.Nil, "", pageSize)
 	if err != nil {
 		return err
+	}
+	if i := slices.IndexFunc(newest, func(c contact.Contact) bool { return c.Email != nil }); i >= 0 {
+		to.Contact = newest[i].UUID // else the preview has a sample contact
 	}
 	var page previewPage
 	source := template.Source{Subject: form.Subject, BodyHTML: form.HTML, BodyText: form.Text}

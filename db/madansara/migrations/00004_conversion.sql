@@ -22,6 +22,7 @@ CREATE TABLE customer_touchpoints (
 );
 CREATE UNIQUE INDEX customer_touchpoints_source_key ON customer_touchpoints (tenant_uuid, source_key);
 CREATE INDEX customer_touchpoints_contact ON customer_touchpoints (tenant_uuid, contact_uuid, occurred_at) WHERE contact_uuid IS NOT NULL;
+CREATE INDEX customer_touchpoints_campaign ON customer_touchpoints (tenant_uuid, campaign_uuid) WHERE campaign_uuid IS NOT NULL;
 CREATE INDEX customer_touchpoints_visitor ON customer_touchpoints (tenant_uuid, visitor_uuid, occurred_at) WHERE visitor_uuid IS NOT NULL;
 CALL engarde_isolate_tenants('customer_touchpoints');
 

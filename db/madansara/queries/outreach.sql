@@ -42,15 +42,22 @@ SELECT * FROM channel_templates WHERE template_uuid = $1;
 SELECT contact_uuid FROM outreach_decisions WHERE campaign_uuid = $1 ORDER BY contact_uuid DESC LIMIT 1;
 
 -- name: MessageCounts :many
-SELECT status, count(*) AS messages, count(*) FILTER (WHERE first_opened_at IS NOT NULL) AS opened,
+SELECT campaign_uuid::uuid AS campaign_uuid, status, count(*) AS messages, count(*) FILTER (WHERE first_opened_at IS NOT NULL) AS opened,
     count(*) FILTER (WHERE first_clicked_at IS NOT NULL) AS clicked,
     count(*) FILTER (WHERE unsubscribed_at IS NOT NULL) AS unsubscribed,
     count(*) FILTER (WHERE sent_at > sqlc.arg(since)::timestamptz) AS sent_lately
-FROM outreach_messages WHERE campaign_uuid = $1 GROUP BY status;
+FROM outreach_messages WHERE campaign_uuid = ANY (sqlc.arg(campaigns)::uuid[]) GROUP BY campaign_uuid, status;
 
 -- name: DecisionCounts :many
-SELECT outcome, (reasons -> -1 ->> 'code')::text AS code, count(*) AS contacts
-FROM outreach_decisions WHERE campaign_uuid = $1 GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT campaign_uuid::uuid AS campaign_uuid, outcome, (reasons -> -1 ->> 'code')::text AS code, count(*) AS contacts
+FROM outreach_decisions WHERE campaign_uuid = ANY (sqlc.arg(campaigns)::uuid[]) GROUP BY 1, 2, 3 ORDER BY 2, 4 DESC, 3;
+
+-- name: CampaignNames :many
+SELECT c.campaign_uuid, s.name AS segment_name, t.name AS template_name
+FROM outreach_campaigns c
+JOIN segments s USING (tenant_uuid, segment_uuid)
+JOIN channel_templates t USING (tenant_uuid, template_uuid)
+WHERE c.campaign_uuid = ANY (sqlc.arg(campaigns)::uuid[]);
 
 -- name: ListDecisions :many
 SELECT decision_uuid, contact_uuid, outcome, channel, reasons, decided_at FROM outreach_decisions
@@ -106,6 +113,9 @@ SELECT channel, address, reason, created_at FROM suppressions
 WHERE (channel, address) > (sqlc.arg(after_channel)::text, sqlc.arg(after_address)::text)
     AND (sqlc.arg(channel)::text = '' OR channel = sqlc.arg(channel)::text)
 ORDER BY channel, address LIMIT sqlc.arg(page_size)::int;
+
+-- name: SuppressionsOf :many
+SELECT channel, address, reason, created_at FROM suppressions WHERE address = $1 ORDER BY channel;
 
 -- name: InsertDecision :execrows
 INSERT INTO outreach_decisions (tenant_uuid, decision_uuid, campaign_uuid, contact_uuid, idempotency_key, request_hash, outcome, channel, reasons, decided_at)

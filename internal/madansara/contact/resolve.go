@@ -22,7 +22,10 @@ const (
 )
 
 // Identity is a name that one contact has.
-type Identity struct{ Kind, Value string }
+type Identity struct {
+	Kind  string `json:"kind" enum:"user_id,email,phone,anonymous_id"`
+	Value string `json:"value"`
+}
 
 // Claim is what one event says of a person: that these identities and this
 // visitor are the same, and what is known of them.

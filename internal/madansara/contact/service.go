@@ -34,8 +34,16 @@ type Contact struct {
 	Traits     json.RawMessage `json:"traits" doc:"Everything that identify calls said"`
 	CreatedAt  time.Time       `json:"created_at"`
 	UpdatedAt  time.Time       `json:"updated_at"`
-	Identities json.RawMessage `json:"identities,omitempty" doc:"What the person is known by: kind and value"`
-	Consents   json.RawMessage `json:"consents,omitempty" doc:"The latest word for each channel: channel, status, source, recorded_at"`
+	Identities []Identity      `json:"identities,omitempty" doc:"What the person is known by"`
+	Consents   []Consent       `json:"consents,omitempty" doc:"The latest word for each channel"`
+}
+
+// Consent is a person's latest word about a channel.
+type Consent struct {
+	Channel    string    `json:"channel"`
+	Status     string    `json:"status" enum:"granted,withdrawn"`
+	Source     string    `json:"source" doc:"What recorded it: the event that said so, a form, a click"`
+	RecordedAt time.Time `json:"recorded_at"`
 }
 
 const selectContact = `SELECT contact_uuid, email, first_name, last_name, time_zone, traits, created_at, updated_at FROM contacts c `
@@ -62,6 +70,27 @@ func (s *Service) Get(ctx context.Context, tenant, id uuid.UUID) (c Contact, err
 				FROM consents WHERE tenant_uuid = $1 AND contact_uuid = $2)`, tenant, id).Scan(&c.Identities, &c.Consents)
 	})
 	return c, err //nolint:wrapcheck // a fault, or engardedb says what it was
+}
+
+// ByID returns those of the contacts that there are, without their identities
+// and consents.
+func (s *Service) ByID(ctx context.Context, tenant uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]Contact, error) {
+	found := make(map[uuid.UUID]Contact, len(ids))
+	err := s.db.TenantRead(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
+		rows, err := tx.Query(ctx, selectContact+`WHERE tenant_uuid = $1 AND contact_uuid = ANY ($2)`, tenant, ids)
+		if err != nil {
+			return fmt.Errorf("read contacts: %w", err)
+		}
+		contacts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Contact, error) { return scan(row) })
+		if err != nil {
+			return fmt.Errorf("read contacts: %w", err)
+		}
+		for _, c := range contacts {
+			found[c.UUID] = c
+		}
+		return nil
+	})
+	return found, err //nolint:wrapcheck // engardedb says what it was
 }
 
 // List returns up to limit contacts, the newest first, created before the

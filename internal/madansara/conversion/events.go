@@ -11,6 +11,7 @@ import (
 
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/fault"
+	"github.com/engardehq/madansara/internal/madansara/attribution"
 )
 
 // Event is a conversion as it was recorded.
@@ -23,6 +24,7 @@ type Event struct {
 	ContactUUID    *uuid.UUID     `json:"contact_uuid"`
 	SessionUUID    *uuid.UUID     `json:"session_uuid"`
 	Email          string         `json:"email" doc:"The contact's address; empty when not known"`
+	LastTouch      string         `json:"last_touch_channel" doc:"The channel of the last touch before it; empty without one"`
 	Revenue        Money          `json:"revenue"`
 	Properties     map[string]any `json:"properties"`
 	OccurredAt     time.Time      `json:"occurred_at"`
@@ -103,10 +105,13 @@ func (s *Service) Events(ctx context.Context, tenant uuid.UUID, filter Filter, p
 
 func (s *Service) eventsQuery(ctx context.Context, tx engardedb.Tx, filter Filter, at time.Time, id uuid.UUID, limit int) (string, []any, error) {
 	query := `
-		SELECT e.conversion_uuid, e.external_id, COALESCE(e.refund_of, ''), e.name, e.visitor_uuid, e.contact_uuid, e.session_uuid,
-			COALESCE(c.email, ''), e.revenue_minor, e.currency, e.properties, e.occurred_at, e.received_at, e.attributed_at
+		SELECT e.conversion_uuid, e.external_id, COALESCE(e.refund_of, ''), e.name, e.visitor_uuid, c.contact_uuid, e.session_uuid,
+			COALESCE(c.email, ''), COALESCE((SELECT a.channel FROM attribution_credits a WHERE a.tenant_uuid = e.tenant_uuid
+				AND a.conversion_uuid = e.conversion_uuid AND a.model = '` + string(attribution.LastTouch) + `' LIMIT 1), ''),
+			e.revenue_minor, e.currency, e.properties, e.occurred_at, e.received_at, e.attributed_at
 		FROM conversion_events e
-		LEFT JOIN contacts c ON c.tenant_uuid = e.tenant_uuid AND c.contact_uuid = e.contact_uuid
+		LEFT JOIN website_visitors v ON v.tenant_uuid = e.tenant_uuid AND v.visitor_uuid = e.visitor_uuid
+		LEFT JOIN contacts c ON c.tenant_uuid = e.tenant_uuid AND c.contact_uuid = COALESCE(v.contact_uuid, e.contact_uuid)
 		WHERE e.tenant_uuid = $1`
 	args := []any{tx.Tenant()}
 	arg := func(value any) string {
@@ -125,7 +130,9 @@ func (s *Service) eventsQuery(ctx context.Context, tx engardedb.Tx, filter Filte
 		query += " AND e.name = " + arg(filter.Name)
 	}
 	if filter.ContactUUID != uuid.Nil {
-		query += " AND e.contact_uuid = " + arg(filter.ContactUUID)
+		contact := arg(filter.ContactUUID)
+		query += " AND c.contact_uuid = " + contact + " AND (e.contact_uuid = " + contact + " OR e.visitor_uuid IN (" +
+			"SELECT visitor_uuid FROM website_visitors WHERE tenant_uuid = $1 AND contact_uuid = " + contact + "))"
 	}
 	if filter.VisitorUUID != uuid.Nil {
 		query += " AND e.visitor_uuid = " + arg(filter.VisitorUUID)
@@ -141,7 +148,7 @@ func scanEvent(row pgx.CollectableRow) (Event, error) {
 	var currency string
 	var properties json.RawMessage
 	err := row.Scan(&e.ConversionUUID, &e.ExternalID, &e.RefundOf, &e.Name, &e.VisitorUUID, &e.ContactUUID, &e.SessionUUID,
-		&e.Email, &minor, &currency, &properties, &e.OccurredAt, &e.ReceivedAt, &e.AttributedAt)
+		&e.Email, &e.LastTouch, &minor, &currency, &properties, &e.OccurredAt, &e.ReceivedAt, &e.AttributedAt)
 	if err != nil {
 		return Event{}, err
 	}

@@ -41,13 +41,15 @@ const (
 	EntryOpened       = "message_opened"
 	EntryClicked      = "message_clicked"
 	EntryUnsubscribed = "message_unsubscribed"
+	EntryFailed       = "message_failed"
+	EntryUnknown      = "message_unknown" // nobody knows whether it arrived
 	EntryConversion   = "conversion"
 )
 
 // Entry is one thing that happened. What its fields mean depends on its kind.
 type Entry struct {
 	At      time.Time      `json:"at"`
-	Kind    string         `json:"kind" enum:"session,page_view,event,touchpoint,message_sent,message_opened,message_clicked,message_unsubscribed,conversion"`
+	Kind    string         `json:"kind" enum:"session,page_view,event,touchpoint,message_sent,message_opened,message_clicked,message_unsubscribed,message_failed,message_unknown,conversion"`
 	ID      string         `json:"id" doc:"Of the session, event, message, touchpoint or conversion"`
 	Title   string         `json:"title" doc:"A page's title, an event's or conversion's name, a message's subject"`
 	Channel string         `json:"channel" doc:"Of a session, touchpoint or message; else empty"`
@@ -62,6 +64,9 @@ type EntryCredit struct {
 	Model          attribution.Model `json:"model"`
 	TouchpointUUID uuid.UUID         `json:"touchpoint_uuid"`
 	Channel        string            `json:"channel"`
+	Kind           string            `json:"kind" doc:"Of the touchpoint: visit, message_click, ..."`
+	Source         string            `json:"source" doc:"The visit's utm_source; else empty"`
+	OccurredAt     time.Time         `json:"occurred_at" doc:"When the touch was"`
 	Weight         float64           `json:"weight"`
 	RevenueMinor   int64             `json:"revenue_minor"`
 }
@@ -195,11 +200,13 @@ const timelineQuery = `
 			AND (occurred_at, 'event', message_id COLLATE "C") < ($4, $5, $6)
 		ORDER BY occurred_at DESC, 3 DESC LIMIT $7
 	), messages AS (
-		SELECT e.at, e.kind, message_uuid::text COLLATE "C" AS id, subject AS title, channel, '' AS url,
-			jsonb_build_object('address', address, 'campaign_uuid', campaign_uuid, 'status', status, 'opens', open_count,
-				'clicks', click_count) AS detail
-		FROM outreach_messages m CROSS JOIN LATERAL (VALUES ('message_sent', sent_at), ('message_opened', first_opened_at),
-			('message_clicked', first_clicked_at), ('message_unsubscribed', unsubscribed_at)) AS e (kind, at)
+		SELECT e.at, e.kind, message_uuid::text COLLATE "C" AS id, subject AS title, m.channel, '' AS url,
+			jsonb_build_object('address', address, 'campaign_uuid', campaign_uuid, 'campaign', COALESCE(o.name, ''), 'status', m.status,
+				'error', error, 'opens', open_count, 'clicks', click_count) AS detail
+		FROM outreach_messages m LEFT JOIN outreach_campaigns o USING (tenant_uuid, campaign_uuid)
+		CROSS JOIN LATERAL (VALUES ('message_sent', sent_at), ('message_opened', first_opened_at),
+			('message_clicked', first_clicked_at), ('message_unsubscribed', unsubscribed_at),
+			('message_' || m.status, CASE WHEN m.status IN ('failed', 'unknown') THEN m.created_at END)) AS e (kind, at)
 		WHERE m.tenant_uuid = $1 AND m.contact_uuid = $3 AND e.at <= $4
 			AND (e.at, e.kind, message_uuid::text COLLATE "C") < ($4, $5, $6)
 		ORDER BY e.at DESC, e.kind DESC, 3 DESC LIMIT $7
@@ -216,7 +223,7 @@ const timelineQuery = `
 		ORDER BY t.occurred_at DESC, 3 DESC LIMIT $7
 	), conversions AS (
 		SELECT c.occurred_at AS at, 'conversion' AS kind, c.conversion_uuid::text COLLATE "C" AS id, c.name AS title, '' AS channel,
-			'' AS url, jsonb_build_object('external_id', external_id, 'properties', properties, 'session_uuid', session_uuid,
+			'' AS url, jsonb_build_object('external_id', external_id, 'refund_of', COALESCE(refund_of, ''), 'properties', properties, 'session_uuid', session_uuid,
 				'attributed_at', attributed_at) AS detail, c.revenue_minor, c.currency
 		FROM conversion_events c
 		WHERE c.tenant_uuid = $1 AND c.conversion_uuid IN (
@@ -229,7 +236,7 @@ const timelineQuery = `
 	SELECT e.at, e.kind, e.id, e.title, e.channel, e.url, e.detail, e.revenue_minor, e.currency,
 		CASE e.kind WHEN 'conversion' THEN (
 			SELECT jsonb_agg(jsonb_build_object('model', a.model, 'touchpoint_uuid', a.touchpoint_uuid, 'channel', a.channel,
-				'weight', a.weight, 'revenue_minor', a.revenue_minor) ORDER BY a.model, t.occurred_at, a.touchpoint_uuid)
+				'kind', t.kind, 'source', t.source, 'occurred_at', t.occurred_at, 'weight', a.weight, 'revenue_minor', a.revenue_minor) ORDER BY a.model, t.occurred_at, a.touchpoint_uuid)
 			FROM attribution_credits a JOIN customer_touchpoints t USING (tenant_uuid, touchpoint_uuid)
 			WHERE a.tenant_uuid = $1 AND a.conversion_uuid = e.id::uuid) END
 	FROM (

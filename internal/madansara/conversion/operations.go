@@ -153,7 +153,7 @@ func (in PageInput) page() Page { return Page(in) }
 // PeriodInput is the query of a report; exported as PageInput is.
 type PeriodInput struct {
 	From string `query:"from" maxLength:"10" doc:"The first day, in the tenant's time zone; without it, 29 days before to" example:"2026-01-01"`
-	To   string `query:"to" maxLength:"10" doc:"The last day; without it, today. At most 366 days" example:"2026-01-31"`
+	To   string `query:"to" maxLength:"10" doc:"The last day; without it, today. At most 731 days" example:"2026-01-31"`
 }
 
 func (in PeriodInput) period() Period { return Period(in) }

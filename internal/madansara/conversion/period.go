@@ -15,10 +15,11 @@ type Period struct {
 	From, To string
 }
 
-const (
-	defaultDays = 30
-	maxDays     = 366
-)
+// MaxDays is how many days a period may have: two years, so that a year can be
+// compared with the one before.
+const MaxDays = 731
+
+const defaultDays = 30
 
 // days is a period resolved: from the first moment of first to the last of last.
 type days struct {
@@ -63,8 +64,8 @@ func (p Period) in(zone *time.Location, now time.Time) (days, error) {
 		return days{}, fault.At("query.from", p.From, "and to must lie in the years %d to %d", minYear, maxYear)
 	case d.last.Before(d.first):
 		return days{}, fault.At("query.to", p.To, "must not be before from")
-	case d.last.Sub(d.first) >= maxDays*24*time.Hour:
-		return days{}, fault.At("query.from", p.From, "to must be at most %d days later", maxDays-1)
+	case d.last.Sub(d.first) > (MaxDays-1)*24*time.Hour:
+		return days{}, fault.At("query.from", p.From, "to must be at most %d days later", MaxDays-1)
 	}
 	return d, nil
 }

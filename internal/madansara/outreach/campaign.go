@@ -271,19 +271,24 @@ func (s *Service) Get(ctx context.Context, tenant, id uuid.UUID) (campaign Campa
 // from the newest), of one status or, when it is empty, of any.
 func (s *Service) List(ctx context.Context, tenant, before uuid.UUID, status CampaignStatus, limit int) (campaigns []Campaign, err error) {
 	err = s.db.TenantRead(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		rows, err := outreachdb.New(tx).ListCampaigns(ctx, outreachdb.ListCampaignsParams{
-			Before: orNewest(before), Status: string(status), PageSize: int32(limit),
-		})
-		if err != nil {
-			return fmt.Errorf("list campaigns: %w", err)
-		}
-		campaigns = make([]Campaign, len(rows))
-		for i, row := range rows {
-			campaigns[i] = campaignOf(row)
-		}
-		return nil
+		campaigns, err = listCampaigns(ctx, outreachdb.New(tx), before, status, limit)
+		return err
 	})
 	return campaigns, err
+}
+
+func listCampaigns(ctx context.Context, queries *outreachdb.Queries, before uuid.UUID, status CampaignStatus, limit int) ([]Campaign, error) {
+	rows, err := queries.ListCampaigns(ctx, outreachdb.ListCampaignsParams{
+		Before: orNewest(before), Status: string(status), PageSize: int32(limit),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list campaigns: %w", err)
+	}
+	campaigns := make([]Campaign, len(rows))
+	for i, row := range rows {
+		campaigns[i] = campaignOf(row)
+	}
+	return campaigns, nil
 }
 
 func readCampaign(ctx context.Context, queries *outreachdb.Queries, id uuid.UUID) (Campaign, error) {

@@ -17,6 +17,8 @@ const rateWindow = 30 * time.Second
 // Report is how far a campaign has come.
 type Report struct {
 	Campaign     Campaign        `json:"campaign"`
+	SegmentName  string          `json:"segment_name"`
+	TemplateName string          `json:"template_name"`
 	Messages     map[Status]int  `json:"messages" doc:"Messages by status; every status is named"`
 	Opened       int             `json:"opened" doc:"Messages opened at least once"`
 	Clicked      int             `json:"clicked" doc:"Messages clicked at least once"`
@@ -37,31 +39,77 @@ type DecisionCount struct {
 
 // Report returns how far a campaign has come; NotFound when there is none.
 func (s *Service) Report(ctx context.Context, tenant, id uuid.UUID) (report Report, err error) {
-	now := s.now()
 	err = s.db.TenantRead(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
 		queries := outreachdb.New(tx)
-		report, err = Report{}, nil
-		if report.Campaign, err = readCampaign(ctx, queries, id); err != nil {
+		campaign, err := readCampaign(ctx, queries, id)
+		if err != nil {
 			return err
 		}
-		counts, err := queries.MessageCounts(ctx, outreachdb.MessageCountsParams{CampaignUUID: &id, Since: now.Add(-rateWindow)})
+		reports, err := s.reports(ctx, queries, []Campaign{campaign})
 		if err != nil {
-			return fmt.Errorf("count messages: %w", err)
+			return err
 		}
-		decisions, err := queries.DecisionCounts(ctx, &id)
-		if err != nil {
-			return fmt.Errorf("count decisions: %w", err)
-		}
-		report.fill(counts, decisions, now)
+		report = reports[0]
 		return nil
 	})
 	return report, err
 }
 
+// Reports returns how far up to limit campaigns have come, newest first, older
+// than before (uuid.Nil: from the newest), in as many queries as one takes.
+func (s *Service) Reports(ctx context.Context, tenant, before uuid.UUID, limit int) (reports []Report, err error) {
+	err = s.db.TenantRead(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
+		queries := outreachdb.New(tx)
+		campaigns, err := listCampaigns(ctx, queries, before, "", limit)
+		if err != nil {
+			return err
+		}
+		reports, err = s.reports(ctx, queries, campaigns)
+		return err
+	})
+	return reports, err
+}
+
+// reports returns the reports of campaigns, in their order.
+func (s *Service) reports(ctx context.Context, queries *outreachdb.Queries, campaigns []Campaign) ([]Report, error) {
+	now := s.now()
+	ids := make([]uuid.UUID, len(campaigns))
+	for i, c := range campaigns {
+		ids[i] = c.UUID
+	}
+	names, err := queries.CampaignNames(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read the campaigns' names: %w", err)
+	}
+	counts, err := queries.MessageCounts(ctx, outreachdb.MessageCountsParams{Campaigns: ids, Since: now.Add(-rateWindow)})
+	if err != nil {
+		return nil, fmt.Errorf("count messages: %w", err)
+	}
+	decisions, err := queries.DecisionCounts(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("count decisions: %w", err)
+	}
+	out := make([]Report, len(campaigns))
+	for i, c := range campaigns {
+		out[i].Campaign = c
+		for _, n := range names {
+			if n.CampaignUUID == c.UUID {
+				out[i].SegmentName, out[i].TemplateName = n.SegmentName, n.TemplateName
+			}
+		}
+		out[i].fill(counts, decisions, now)
+	}
+	return out, nil
+}
+
+// fill takes what is its campaign's from the counts of several.
 func (r *Report) fill(counts []outreachdb.MessageCountsRow, decisions []outreachdb.DecisionCountsRow, now time.Time) {
 	r.Messages = map[Status]int{Queued: 0, Sending: 0, Sent: 0, Failed: 0, Unknown: 0, Cancelled: 0}
 	total, lately := 0, 0
 	for _, c := range counts {
+		if c.CampaignUUID != r.Campaign.UUID {
+			continue
+		}
 		r.Messages[Status(c.Status)] = int(c.Messages)
 		r.Opened += int(c.Opened)
 		r.Clicked += int(c.Clicked)
@@ -71,6 +119,9 @@ func (r *Report) fill(counts []outreachdb.MessageCountsRow, decisions []outreach
 	}
 	r.Decisions = []DecisionCount{}
 	for _, d := range decisions {
+		if d.CampaignUUID != r.Campaign.UUID {
+			continue
+		}
 		r.Decisions = append(r.Decisions, DecisionCount{Outcome: Outcome(d.Outcome), Code: d.Code, Contacts: int(d.Contacts)})
 		r.Decided += int(d.Contacts)
 	}

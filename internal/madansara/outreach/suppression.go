@@ -43,6 +43,21 @@ func (s *Service) Suppressions(ctx context.Context, tenant uuid.UUID, channel st
 	return out, err
 }
 
+// SuppressionsOf returns the channels on which an address is never written to.
+func (s *Service) SuppressionsOf(ctx context.Context, tenant uuid.UUID, address string) (out []Suppression, err error) {
+	err = s.db.TenantRead(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
+		rows, err := outreachdb.New(tx).SuppressionsOf(ctx, normalAddress(address))
+		if err != nil {
+			return fmt.Errorf("read the suppressions of an address: %w", err)
+		}
+		for _, row := range rows {
+			out = append(out, Suppression(row))
+		}
+		return nil
+	})
+	return out, err
+}
+
 // Suppress keeps an address from being written to; an address that is
 // suppressed already keeps its reason.
 func (s *Service) Suppress(ctx context.Context, tenant uuid.UUID, channel, address, reason string) error {

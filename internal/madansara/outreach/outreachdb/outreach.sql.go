@@ -32,6 +32,40 @@ func (q *Queries) AbandonSending(ctx context.Context, arg AbandonSendingParams) 
 	return result.RowsAffected(), nil
 }
 
+const campaignNames = `-- name: CampaignNames :many
+SELECT c.campaign_uuid, s.name AS segment_name, t.name AS template_name
+FROM outreach_campaigns c
+JOIN segments s USING (tenant_uuid, segment_uuid)
+JOIN channel_templates t USING (tenant_uuid, template_uuid)
+WHERE c.campaign_uuid = ANY ($1::uuid[])
+`
+
+type CampaignNamesRow struct {
+	CampaignUUID uuid.UUID
+	SegmentName  string
+	TemplateName string
+}
+
+func (q *Queries) CampaignNames(ctx context.Context, campaigns []uuid.UUID) ([]CampaignNamesRow, error) {
+	rows, err := q.db.Query(ctx, campaignNames, campaigns)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CampaignNamesRow
+	for rows.Next() {
+		var i CampaignNamesRow
+		if err := rows.Scan(&i.CampaignUUID, &i.SegmentName, &i.TemplateName); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const createCampaign = `-- name: CreateCampaign :exec
 INSERT INTO outreach_campaigns (tenant_uuid, campaign_uuid, name, channel, segment_uuid, template_uuid,
     from_name, from_email, rate_per_second, status, created_at, updated_at)
@@ -97,18 +131,19 @@ func (q *Queries) DecisionByKey(ctx context.Context, idempotencyKey *string) (De
 }
 
 const decisionCounts = `-- name: DecisionCounts :many
-SELECT outcome, (reasons -> -1 ->> 'code')::text AS code, count(*) AS contacts
-FROM outreach_decisions WHERE campaign_uuid = $1 GROUP BY 1, 2 ORDER BY 1, 2
+SELECT campaign_uuid::uuid AS campaign_uuid, outcome, (reasons -> -1 ->> 'code')::text AS code, count(*) AS contacts
+FROM outreach_decisions WHERE campaign_uuid = ANY ($1::uuid[]) GROUP BY 1, 2, 3 ORDER BY 2, 4 DESC, 3
 `
 
 type DecisionCountsRow struct {
-	Outcome  string
-	Code     string
-	Contacts int64
+	CampaignUUID uuid.UUID
+	Outcome      string
+	Code         string
+	Contacts     int64
 }
 
-func (q *Queries) DecisionCounts(ctx context.Context, campaignUuid *uuid.UUID) ([]DecisionCountsRow, error) {
-	rows, err := q.db.Query(ctx, decisionCounts, campaignUuid)
+func (q *Queries) DecisionCounts(ctx context.Context, campaigns []uuid.UUID) ([]DecisionCountsRow, error) {
+	rows, err := q.db.Query(ctx, decisionCounts, campaigns)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +151,12 @@ func (q *Queries) DecisionCounts(ctx context.Context, campaignUuid *uuid.UUID) (
 	var items []DecisionCountsRow
 	for rows.Next() {
 		var i DecisionCountsRow
-		if err := rows.Scan(&i.Outcome, &i.Code, &i.Contacts); err != nil {
+		if err := rows.Scan(
+			&i.CampaignUUID,
+			&i.Outcome,
+			&i.Code,
+			&i.Contacts,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -560,19 +600,20 @@ func (q *Queries) LockCampaign(ctx context.Context, campaignUuid uuid.UUID) (Out
 }
 
 const messageCounts = `-- name: MessageCounts :many
-SELECT status, count(*) AS messages, count(*) FILTER (WHERE first_opened_at IS NOT NULL) AS opened,
+SELECT campaign_uuid::uuid AS campaign_uuid, status, count(*) AS messages, count(*) FILTER (WHERE first_opened_at IS NOT NULL) AS opened,
     count(*) FILTER (WHERE first_clicked_at IS NOT NULL) AS clicked,
     count(*) FILTER (WHERE unsubscribed_at IS NOT NULL) AS unsubscribed,
-    count(*) FILTER (WHERE sent_at > $2::timestamptz) AS sent_lately
-FROM outreach_messages WHERE campaign_uuid = $1 GROUP BY status
+    count(*) FILTER (WHERE sent_at > $1::timestamptz) AS sent_lately
+FROM outreach_messages WHERE campaign_uuid = ANY ($2::uuid[]) GROUP BY campaign_uuid, status
 `
 
 type MessageCountsParams struct {
-	CampaignUUID *uuid.UUID
-	Since        time.Time
+	Since     time.Time
+	Campaigns []uuid.UUID
 }
 
 type MessageCountsRow struct {
+	CampaignUUID uuid.UUID
 	Status       string
 	Messages     int64
 	Opened       int64
@@ -582,7 +623,7 @@ type MessageCountsRow struct {
 }
 
 func (q *Queries) MessageCounts(ctx context.Context, arg MessageCountsParams) ([]MessageCountsRow, error) {
-	rows, err := q.db.Query(ctx, messageCounts, arg.CampaignUUID, arg.Since)
+	rows, err := q.db.Query(ctx, messageCounts, arg.Since, arg.Campaigns)
 	if err != nil {
 		return nil, err
 	}
@@ -591,6 +632,7 @@ func (q *Queries) MessageCounts(ctx context.Context, arg MessageCountsParams) ([
 	for rows.Next() {
 		var i MessageCountsRow
 		if err := rows.Scan(
+			&i.CampaignUUID,
 			&i.Status,
 			&i.Messages,
 			&i.Opened,
@@ -770,6 +812,42 @@ func (q *Queries) Suppress(ctx context.Context, arg SuppressParams) error {
 		arg.CreatedAt,
 	)
 	return err
+}
+
+const suppressionsOf = `-- name: SuppressionsOf :many
+SELECT channel, address, reason, created_at FROM suppressions WHERE address = $1 ORDER BY channel
+`
+
+type SuppressionsOfRow struct {
+	Channel   string
+	Address   string
+	Reason    string
+	CreatedAt time.Time
+}
+
+func (q *Queries) SuppressionsOf(ctx context.Context, address string) ([]SuppressionsOfRow, error) {
+	rows, err := q.db.Query(ctx, suppressionsOf, address)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SuppressionsOfRow
+	for rows.Next() {
+		var i SuppressionsOfRow
+		if err := rows.Scan(
+			&i.Channel,
+			&i.Address,
+			&i.Reason,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const unsuppress = `-- name: Unsuppress :execrows
