@@ -38,6 +38,20 @@ CREATE TABLE outreach_campaigns (
 );
 CALL engarde_isolate_tenants('outreach_campaigns');
 
+-- What a campaign sends: its template as it was when the campaign first started.
+-- A template that is edited later changes nothing of it.
+CREATE TABLE outreach_campaign_texts (
+    tenant_uuid   uuid NOT NULL,
+    campaign_uuid uuid NOT NULL,
+    subject       text NOT NULL,
+    body_html     text NOT NULL,
+    body_text     text NOT NULL,
+    version       timestamptz NOT NULL, -- the template's updated_at
+    fixed_at      timestamptz NOT NULL,
+    PRIMARY KEY (tenant_uuid, campaign_uuid),
+    FOREIGN KEY (tenant_uuid, campaign_uuid) REFERENCES outreach_campaigns
+);
+CALL engarde_isolate_tenants('outreach_campaign_texts');
 
 -- Why each contact of a campaign's segment, or of a single send (which has no
 -- campaign), was or was not written to. A decision to send has a message with
@@ -104,7 +118,7 @@ CREATE INDEX outreach_messages_sent ON outreach_messages (tenant_uuid, sent_at) 
 CREATE INDEX outreach_messages_created ON outreach_messages (tenant_uuid, created_at);
 CALL engarde_isolate_tenants('outreach_messages');
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON channel_templates, outreach_campaigns, outreach_decisions, outreach_messages TO madan_sara_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON channel_templates, outreach_campaigns, outreach_campaign_texts, outreach_decisions, outreach_messages TO madan_sara_app;
 
 -- +goose Down
-DROP TABLE outreach_messages, outreach_decisions, outreach_campaigns, channel_templates;
+DROP TABLE outreach_messages, outreach_decisions, outreach_campaign_texts, outreach_campaigns, channel_templates;

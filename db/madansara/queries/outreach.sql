@@ -38,6 +38,23 @@ WHERE campaign_uuid = $1;
 -- name: GetTemplate :one
 SELECT * FROM channel_templates WHERE template_uuid = $1;
 
+-- name: FixText :exec
+-- The first start fixes what the campaign sends.
+INSERT INTO outreach_campaign_texts (tenant_uuid, campaign_uuid, subject, body_html, body_text, version, fixed_at)
+SELECT c.tenant_uuid, c.campaign_uuid, t.subject, t.body_html, t.body_text, t.updated_at, sqlc.arg(now)::timestamptz
+FROM outreach_campaigns c JOIN channel_templates t USING (tenant_uuid, template_uuid)
+WHERE c.campaign_uuid = $1 ON CONFLICT DO NOTHING;
+
+-- name: CampaignText :one
+SELECT * FROM outreach_campaign_texts WHERE campaign_uuid = $1;
+
+-- name: CampaignTextState :one
+SELECT x.subject, x.fixed_at, t.updated_at > x.version AS template_changed
+FROM outreach_campaign_texts x
+JOIN outreach_campaigns c USING (tenant_uuid, campaign_uuid)
+JOIN channel_templates t USING (tenant_uuid, template_uuid)
+WHERE x.campaign_uuid = $1;
+
 -- name: LastDecided :one
 SELECT contact_uuid FROM outreach_decisions WHERE campaign_uuid = $1 ORDER BY contact_uuid DESC LIMIT 1;
 

@@ -45,7 +45,8 @@ const (
 	Cancelled Status = "cancelled"
 )
 
-// Campaign writes one template to one segment over one channel.
+// Campaign writes one template, as it is at the first start, to one segment over
+// one channel.
 type Campaign struct {
 	UUID          uuid.UUID      `json:"campaign_uuid" format:"uuid"`
 	Name          string         `json:"name"`
@@ -195,7 +196,8 @@ func (s *Service) Update(ctx context.Context, tenant, id uuid.UUID, d CampaignDr
 	return campaign, err
 }
 
-// Start runs a draft or a paused campaign: its jobs commit with the change.
+// Start runs a draft or a paused campaign: its jobs commit with the change. The
+// first start fixes what is sent.
 func (s *Service) Start(ctx context.Context, tenant, id uuid.UUID) (campaign Campaign, err error) {
 	err = s.locked(ctx, tenant, id, func(ctx context.Context, tx engardedb.Tx, now Campaign) error {
 		if now.Status == Running || now.Status == Finished {
@@ -218,6 +220,10 @@ func (s *Service) run(ctx context.Context, tx engardedb.Tx, c Campaign) error {
 	err := outreachdb.New(tx).RunCampaign(ctx, outreachdb.RunCampaignParams{CampaignUUID: c.UUID, Now: s.now()})
 	if err != nil {
 		return fmt.Errorf("start the campaign: %w", err)
+	}
+	err = outreachdb.New(tx).FixText(ctx, outreachdb.FixTextParams{CampaignUUID: c.UUID, Now: s.now()})
+	if err != nil {
+		return fmt.Errorf("fix what the campaign sends: %w", err)
 	}
 	if c.ExpandedAt == nil {
 		if err := s.queue.Enqueue(ctx, tx, expandArgs{Tenant: tx.Tenant(), Campaign: c.UUID}, nil); err != nil {

@@ -211,6 +211,9 @@ func (r *run) render(ctx context.Context, m *claimed) (Content, error) {
 }
 
 func (r *run) template(ctx context.Context, id uuid.UUID) (Template, error) {
+	if r.job.Args.Campaign != uuid.Nil {
+		return r.text, nil
+	}
 	if template, known := r.templates[id]; known {
 		return template, nil
 	}
@@ -224,6 +227,19 @@ func (r *run) template(ctx context.Context, id uuid.UUID) (Template, error) {
 		return Template{}, fmt.Errorf("read the template: %w", err)
 	}
 	return r.templates[id], nil
+}
+
+// readText reads what the campaign sends, fixed when it was started.
+func (r *run) readText(ctx context.Context, queries *outreachdb.Queries) error {
+	text, err := queries.CampaignText(ctx, r.campaign.CampaignUUID)
+	if err != nil {
+		return fmt.Errorf("read the campaign's text: %w", err)
+	}
+	r.text = Template{
+		UUID: r.campaign.TemplateUUID, Channel: r.campaign.Channel,
+		Subject: text.Subject, HTML: text.BodyHtml, Text: text.BodyText, UpdatedAt: text.Version,
+	}
+	return nil
 }
 
 func templateOf(t outreachdb.ChannelTemplate) Template {

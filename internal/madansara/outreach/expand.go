@@ -107,11 +107,12 @@ ON CONFLICT (tenant_uuid, campaign_uuid, contact_uuid) DO NOTHING`
 
 func (e *expander) decide(ctx context.Context, tx engardedb.Tx, campaign outreachdb.OutreachCampaign, contacts []uuid.UUID) error {
 	now := e.clock.Now().UTC()
-	template, err := outreachdb.New(tx).GetTemplate(ctx, campaign.TemplateUUID)
+	text, err := outreachdb.New(tx).CampaignText(ctx, campaign.CampaignUUID)
 	if err != nil {
-		return fmt.Errorf("read the template: %w", err)
+		return fmt.Errorf("read the campaign's text: %w", err)
 	}
-	facts, err := gatherFacts(ctx, tx, campaign.Channel, campaign.CampaignUUID, contentOf(template), contacts, now, e.cfg.Policy)
+	what := content{template: campaign.TemplateUUID, subject: text.Subject, html: text.BodyHtml, plain: text.BodyText}
+	facts, err := gatherFacts(ctx, tx, campaign.Channel, campaign.CampaignUUID, what, contacts, now, e.cfg.Policy)
 	if err != nil {
 		return err
 	}
@@ -139,8 +140,4 @@ func (e *expander) decide(ctx context.Context, tx engardedb.Tx, campaign outreac
 		return fmt.Errorf("store the decisions: %w", err)
 	}
 	return nil
-}
-
-func contentOf(t outreachdb.ChannelTemplate) content {
-	return content{template: t.TemplateUUID, subject: t.Subject, html: t.BodyHtml, plain: t.BodyText}
 }

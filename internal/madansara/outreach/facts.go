@@ -34,8 +34,10 @@ LEFT JOIN (
 		count(*) FILTER (WHERE m.at > @week_since) AS sent_week
 	FROM (
 		SELECT m.contact_uuid, m.campaign_uuid, COALESCE(m.sent_at, m.created_at) AS at,
-			(m.template_uuid = @template OR (t.subject = @subject AND t.body_html = @body_html AND t.body_text = @body_text)) AS same
+			(m.template_uuid = @template OR (COALESCE(x.subject, t.subject) = @subject AND
+				COALESCE(x.body_html, t.body_html) = @body_html AND COALESCE(x.body_text, t.body_text) = @body_text)) AS same
 		FROM outreach_messages m JOIN channel_templates t ON t.template_uuid = m.template_uuid
+		LEFT JOIN outreach_campaign_texts x ON x.campaign_uuid = m.campaign_uuid
 		WHERE m.contact_uuid = ANY(@contacts) AND m.channel = @channel
 			AND m.status IN ('queued', 'sending', 'sent', 'unknown')
 			AND (m.campaign_uuid = @campaign OR m.sent_at > @week_since OR m.created_at > @week_since)

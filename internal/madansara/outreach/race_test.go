@@ -169,3 +169,40 @@ func TestASilentServerHoldsNobodyForEver(t *testing.T) {
 	unknown := b.messages(t, outreach.MessageFilter{Status: outreach.Unknown})[0]
 	require.Contains(t, unknown.Error, "final dot")
 }
+
+// A running campaign is one text: editing its template changes nothing of it,
+// and the text that left is what counts as the same content later.
+func TestACampaignSendsItsTemplateAsItWasAtTheStart(t *testing.T) {
+	t.Parallel()
+	b := setup(t).start(t)
+	b.contacts(t, 200)
+	c := b.campaign(t)
+	require.Nil(t, b.report(t, c.UUID).Text)
+	b.provider.answer = func(channel.Message) error {
+		return &channel.Error{Kind: channel.Misconfigured, Stage: "auth", Err: errors.New("535")}
+	}
+	_, err := b.service.Start(t.Context(), b.tenant, c.UUID)
+	require.NoError(t, err)
+	b.awaitStatus(t, c.UUID, outreach.Paused)
+	require.False(t, b.report(t, c.UUID).Text.TemplateChanged)
+	b.exec(t, b.tenant, "UPDATE channel_templates SET subject = 'Edited', body_html = '<p>Edited</p>', updated_at = now()")
+
+	var subjects sync.Map
+	b.provider.answer = func(m channel.Message) error { subjects.Store(m.Subject+m.HTML[:9], true); return nil }
+	_, err = b.service.Start(t.Context(), b.tenant, c.UUID)
+	require.NoError(t, err)
+	report := b.awaitStatus(t, c.UUID, outreach.Finished)
+	require.Equal(t, 200, report.Messages[outreach.Sent])
+	subjects.Range(func(text, _ any) bool {
+		require.Equal(t, "Hello Ti<p>Hi</p>", text)
+		return true
+	})
+	require.Equal(t, "Hello {{ contact.first_name }}", report.Text.Subject)
+	require.True(t, report.Text.TemplateChanged)
+
+	b.template = b.newTemplate(t, b.tenant, "Hello {{ contact.first_name }}")
+	again := b.startCampaign(t)
+	report = b.awaitStatus(t, again.UUID, outreach.Finished)
+	require.Equal(t, 0, report.Messages[outreach.Sent], "the same content has just been there")
+	require.Equal(t, []outreach.DecisionCount{{Outcome: outreach.Skip, Code: outreach.CodeDuplicate, Contacts: 200}}, report.Decisions)
+}

@@ -2,10 +2,12 @@ package outreach
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/madansara/outreach/outreachdb"
@@ -19,6 +21,7 @@ type Report struct {
 	Campaign     Campaign        `json:"campaign"`
 	SegmentName  string          `json:"segment_name"`
 	TemplateName string          `json:"template_name"`
+	Text         *FixedText      `json:"text" doc:"What it sends, fixed at its first start; null for a draft"`
 	Messages     map[Status]int  `json:"messages" doc:"Messages by status; every status is named"`
 	Opened       int             `json:"opened" doc:"Messages opened at least once"`
 	Clicked      int             `json:"clicked" doc:"Messages clicked at least once"`
@@ -28,6 +31,24 @@ type Report struct {
 	Progress     float64         `json:"progress" doc:"Share of the messages that are done with, from 0 to 1"`
 	PerSecond    float64         `json:"per_second" doc:"Messages sent a second over the last 30 seconds"`
 	SecondsLeft  *float64        `json:"seconds_left" doc:"Until the queued messages are sent at this speed; null when that is not known"`
+}
+
+// FixedText is what a campaign sends: its template as it was at the first start.
+type FixedText struct {
+	Subject         string    `json:"subject" doc:"Liquid, as in the template"`
+	FixedAt         time.Time `json:"fixed_at"`
+	TemplateChanged bool      `json:"template_changed" doc:"The template was changed since, which changes no message of this campaign"`
+}
+
+func fixedText(ctx context.Context, queries *outreachdb.Queries, campaign uuid.UUID) (*FixedText, error) {
+	row, err := queries.CampaignTextState(ctx, campaign)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil //nolint:nilnil // nil is a draft's
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the campaign's text: %w", err)
+	}
+	return &FixedText{Subject: row.Subject, FixedAt: row.FixedAt, TemplateChanged: row.TemplateChanged}, nil
 }
 
 // DecisionCount is how many contacts one reason decided about.
@@ -50,7 +71,8 @@ func (s *Service) Report(ctx context.Context, tenant, id uuid.UUID) (report Repo
 			return err
 		}
 		report = reports[0]
-		return nil
+		report.Text, err = fixedText(ctx, queries, id)
+		return err
 	})
 	return report, err
 }

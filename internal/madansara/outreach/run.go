@@ -30,7 +30,9 @@ type run struct {
 	campaign   outreachdb.OutreachCampaign // zero for single sends
 	tenantName string
 	limiter    *rate.Limiter // nil: as fast as it goes
-	// templates stay as they were when the run began.
+	// text is what the campaign sends; zero for single sends.
+	text Template
+	// templates of single sends stay as they were when the run began.
 	templates map[uuid.UUID]Template
 	sessions  map[string]channel.Session
 	// failures in a row; the first success forgets them.
@@ -109,7 +111,7 @@ func (r *run) begin(ctx context.Context) error {
 		if r.campaign, err = queries.GetCampaign(ctx, args.Campaign); err != nil {
 			return fmt.Errorf("read the campaign: %w", err)
 		}
-		return nil
+		return r.readText(ctx, queries)
 	})
 	if err != nil {
 		return err

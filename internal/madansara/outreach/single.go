@@ -130,7 +130,8 @@ func decidedBefore(ctx context.Context, queries *outreachdb.Queries, key string,
 
 func (s *Service) decideOne(ctx context.Context, tx engardedb.Tx, key string, hash []byte, send SingleSend, template outreachdb.ChannelTemplate, data []byte) (d DecisionRecord, err error) {
 	now := s.now()
-	facts, err := gatherFacts(ctx, tx, send.Channel, uuid.Nil, contentOf(template), []uuid.UUID{send.Contact}, now, s.cfg.Policy)
+	what := content{template: template.TemplateUUID, subject: template.Subject, html: template.BodyHtml, plain: template.BodyText}
+	facts, err := gatherFacts(ctx, tx, send.Channel, uuid.Nil, what, []uuid.UUID{send.Contact}, now, s.cfg.Policy)
 	if err != nil {
 		return d, err
 	}

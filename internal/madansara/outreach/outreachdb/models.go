@@ -42,6 +42,16 @@ type OutreachCampaign struct {
 	FinishedAt    *time.Time
 }
 
+type OutreachCampaignText struct {
+	TenantUUID   uuid.UUID
+	CampaignUUID uuid.UUID
+	Subject      string
+	BodyHtml     string
+	BodyText     string
+	Version      time.Time
+	FixedAt      time.Time
+}
+
 type OutreachMessage struct {
 	TenantUUID     uuid.UUID
 	MessageUUID    uuid.UUID

@@ -66,6 +66,46 @@ func (q *Queries) CampaignNames(ctx context.Context, campaigns []uuid.UUID) ([]C
 	return items, nil
 }
 
+const campaignText = `-- name: CampaignText :one
+SELECT tenant_uuid, campaign_uuid, subject, body_html, body_text, version, fixed_at FROM outreach_campaign_texts WHERE campaign_uuid = $1
+`
+
+func (q *Queries) CampaignText(ctx context.Context, campaignUuid uuid.UUID) (OutreachCampaignText, error) {
+	row := q.db.QueryRow(ctx, campaignText, campaignUuid)
+	var i OutreachCampaignText
+	err := row.Scan(
+		&i.TenantUUID,
+		&i.CampaignUUID,
+		&i.Subject,
+		&i.BodyHtml,
+		&i.BodyText,
+		&i.Version,
+		&i.FixedAt,
+	)
+	return i, err
+}
+
+const campaignTextState = `-- name: CampaignTextState :one
+SELECT x.subject, x.fixed_at, t.updated_at > x.version AS template_changed
+FROM outreach_campaign_texts x
+JOIN outreach_campaigns c USING (tenant_uuid, campaign_uuid)
+JOIN channel_templates t USING (tenant_uuid, template_uuid)
+WHERE x.campaign_uuid = $1
+`
+
+type CampaignTextStateRow struct {
+	Subject         string
+	FixedAt         time.Time
+	TemplateChanged bool
+}
+
+func (q *Queries) CampaignTextState(ctx context.Context, campaignUuid uuid.UUID) (CampaignTextStateRow, error) {
+	row := q.db.QueryRow(ctx, campaignTextState, campaignUuid)
+	var i CampaignTextStateRow
+	err := row.Scan(&i.Subject, &i.FixedAt, &i.TemplateChanged)
+	return i, err
+}
+
 const createCampaign = `-- name: CreateCampaign :exec
 INSERT INTO outreach_campaigns (tenant_uuid, campaign_uuid, name, channel, segment_uuid, template_uuid,
     from_name, from_email, rate_per_second, status, created_at, updated_at)
@@ -179,6 +219,24 @@ type FinishCampaignParams struct {
 
 func (q *Queries) FinishCampaign(ctx context.Context, arg FinishCampaignParams) error {
 	_, err := q.db.Exec(ctx, finishCampaign, arg.CampaignUUID, arg.Now)
+	return err
+}
+
+const fixText = `-- name: FixText :exec
+INSERT INTO outreach_campaign_texts (tenant_uuid, campaign_uuid, subject, body_html, body_text, version, fixed_at)
+SELECT c.tenant_uuid, c.campaign_uuid, t.subject, t.body_html, t.body_text, t.updated_at, $2::timestamptz
+FROM outreach_campaigns c JOIN channel_templates t USING (tenant_uuid, template_uuid)
+WHERE c.campaign_uuid = $1 ON CONFLICT DO NOTHING
+`
+
+type FixTextParams struct {
+	CampaignUUID uuid.UUID
+	Now          time.Time
+}
+
+// The first start fixes what the campaign sends.
+func (q *Queries) FixText(ctx context.Context, arg FixTextParams) error {
+	_, err := q.db.Exec(ctx, fixText, arg.CampaignUUID, arg.Now)
 	return err
 }
 
