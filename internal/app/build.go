@@ -122,10 +122,15 @@ func (a *App) mailing() (outreach.Config, []channel.Adapter, error) {
 	if err != nil {
 		return sending, nil, fmt.Errorf("PUBLIC_BASE_URL: %w", err)
 	}
+	key, err := cfg.DKIMKey()
+	if err != nil {
+		return sending, nil, fmt.Errorf("DKIM_PRIVATE_KEY: %w", err)
+	}
 	adapter, err := email.New(email.Config{
 		Address:  net.JoinHostPort(cfg.SMTPHost, strconv.Itoa(cfg.SMTPPort)),
 		Security: email.Security(cfg.SMTPTLS), Username: cfg.SMTPUsername, Password: string(cfg.SMTPPassword),
-		Domain: own.Hostname(),
+		Domain:    own.Hostname(),
+		Signature: email.Signature{Domain: cfg.DKIMDomain, Selector: cfg.DKIMSelector, Key: key},
 	}, a.opts.Clock)
 	if err != nil {
 		return sending, nil, err

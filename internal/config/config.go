@@ -67,6 +67,12 @@ type Config struct {
 	SMTPTLS      string `env:"SMTP_TLS" envDefault:"starttls" example:"starttls"`
 	SMTPFrom     string `env:"SMTP_FROM" example:"Ti Machann <hello@example.com>"`
 
+	// DKIM_*: mails are signed as this domain's. Its DNS publishes the public key
+	// as DKIM_SELECTOR._domainkey.DKIM_DOMAIN. Leave them unset where the relay signs.
+	DKIMDomain     string `env:"DKIM_DOMAIN" example:"example.com"`
+	DKIMSelector   string `env:"DKIM_SELECTOR" example:"madansara1"`
+	DKIMPrivateKey Secret `env:"DKIM_PRIVATE_KEY" example:"the output of: openssl genpkey -algorithm rsa -pkeyopt rsa_keygen_bits:2048"`
+
 	SentryDSN    Secret `env:"SENTRY_DSN" example:"https://key@o1.ingest.sentry.io/1"`
 	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" example:"http://collector:4318"`
 }
@@ -381,8 +387,9 @@ func alwaysTLS(cfg *pgx.ConnConfig) bool {
 func (c *checker) mail(cfg Config) {
 	c.between("SMTP_PORT", cfg.SMTPPort, 1, 65535)
 	c.oneOf("SMTP_TLS", cfg.SMTPTLS, "starttls", "tls", "none")
+	c.signing(cfg)
 	if cfg.SMTPHost == "" {
-		for _, name := range []string{"SMTP_PORT", "SMTP_USERNAME", "SMTP_PASSWORD", "SMTP_TLS", "SMTP_FROM"} {
+		for _, name := range []string{"SMTP_PORT", "SMTP_USERNAME", "SMTP_PASSWORD", "SMTP_TLS", "SMTP_FROM", "DKIM_DOMAIN"} {
 			if _, set := c.set[name]; set {
 				c.badf("SMTP_HOST", "is not set although %s is", name)
 				break

@@ -1,6 +1,12 @@
 package config_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"strings"
@@ -95,6 +101,13 @@ func TestBadValuesNameTheVariableAndAnExample(t *testing.T) {
 		{nil, []string{"SMTP_HOST", "mx"}, "SMTP_FROM", "address"},
 		{nil, []string{"SMTP_HOST", "mx", "SMTP_FROM", "a@b.c", "SMTP_USERNAME", "u"}, "SMTP_PASSWORD", "not set although SMTP_USERNAME"},
 		{nil, []string{"SMTP_HOST", "mx", "SMTP_FROM", "a@b.c", "SMTP_USERNAME", "u", "SMTP_PASSWORD", "hunter2", "SMTP_TLS", "none"}, "SMTP_TLS", "in the clear"},
+		{nil, []string{"SMTP_HOST", "mx", "SMTP_FROM", "a@b.c", "DKIM_DOMAIN", "b.c"}, "DKIM_SELECTOR", "all three"},
+		{nil, []string{"SMTP_HOST", "mx", "SMTP_FROM", "a@b.c", "DKIM_DOMAIN", "b.c", "DKIM_SELECTOR", "s"}, "DKIM_PRIVATE_KEY", "all three"},
+		{nil, []string{"SMTP_HOST", "mx", "SMTP_FROM", "a@b.c", "DKIM_DOMAIN", "b c", "DKIM_SELECTOR", "s", "DKIM_PRIVATE_KEY", dkimKey}, "DKIM_DOMAIN", "no domain"},
+		{nil, []string{"SMTP_HOST", "mx", "SMTP_FROM", "a@b.c", "DKIM_DOMAIN", "b.c", "DKIM_SELECTOR", "s;t", "DKIM_PRIVATE_KEY", dkimKey}, "DKIM_SELECTOR", "no selector"},
+		{nil, []string{"SMTP_HOST", "mx", "SMTP_FROM", "a@b.c", "DKIM_DOMAIN", "b.c", "DKIM_SELECTOR", "s", "DKIM_PRIVATE_KEY", "hunter2"}, "DKIM_PRIVATE_KEY", "no PEM"},
+		{nil, []string{"SMTP_HOST", "mx", "SMTP_FROM", "a@b.c", "DKIM_DOMAIN", "b.c", "DKIM_SELECTOR", "s", "DKIM_PRIVATE_KEY", "-----BEGIN PRIVATE KEY-----\naHVudGVyMg==\n-----END PRIVATE KEY-----"}, "DKIM_PRIVATE_KEY", "no private key"},
+		{nil, []string{"DKIM_DOMAIN", "b.c", "DKIM_SELECTOR", "s", "DKIM_PRIVATE_KEY", dkimKey}, "SMTP_HOST", "although DKIM_DOMAIN"},
 		{nil, []string{"SENTRY_DSN", "hunter2"}, "SENTRY_DSN", "no DSN"},
 		{nil, []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"}, "OTEL_EXPORTER_OTLP_ENDPOINT", "URL"},
 		{production, []string{"ENGARDE_DATABASE_URL", ""}, "ENGARDE_DATABASE_URL", "needed in production"},
@@ -117,6 +130,45 @@ func TestBadValuesNameTheVariableAndAnExample(t *testing.T) {
 			require.NotContains(t, err.Error(), "\n", "one problem, one line")
 		})
 	}
+}
+
+// dkimKey is a key of RFC 8410, its line ends as in a one-line environment file.
+const dkimKey = `-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----`
+
+func TestDKIMKeys(t *testing.T) {
+	t.Parallel()
+	load := func(key string) (config.Config, error) {
+		return config.Load(map[string]string{
+			"SMTP_HOST": "mx", "SMTP_FROM": "a@b.c", "DKIM_DOMAIN": "mail.b.c", "DKIM_SELECTOR": "s1", "DKIM_PRIVATE_KEY": key,
+		})
+	}
+	encode := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(rsaKey)
+	require.NoError(t, err)
+	for name, key := range map[string]string{
+		"Ed25519": dkimKey, "PKCS #8": encode("PRIVATE KEY", pkcs8),
+		"PKCS #1": encode("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey)),
+	} {
+		c, err := load(key)
+		require.NoError(t, err, name)
+		signer, err := c.DKIMKey()
+		require.NoError(t, err, name)
+		require.NotNil(t, signer, name)
+		require.NotContains(t, strings.Join(c.Lines(), "\n"), "PRIVATE KEY-", name)
+	}
+	elliptic, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(elliptic)
+	require.NoError(t, err)
+	_, err = load(encode("PRIVATE KEY", der))
+	require.ErrorContains(t, err, "neither an RSA nor an Ed25519 key")
+	none, err := config.Config{}.DKIMKey()
+	require.NoError(t, err)
+	require.Nil(t, none)
 }
 
 func TestEveryProblemIsTold(t *testing.T) {

@@ -151,7 +151,7 @@ func encode(cfg Config, m channel.Message, from, to *mail.Address, now time.Time
 	if _, err := msg.WriteTo(&out); err != nil {
 		return nil, fmt.Errorf("compose the mail: %w", err)
 	}
-	return out.Bytes(), nil
+	return cfg.Signature.sign(out.Bytes())
 }
 
 // head is the headers that the library would break (a subject that starts on

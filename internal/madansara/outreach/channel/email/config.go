@@ -32,6 +32,7 @@ type Config struct {
 	Domain string
 	// ReturnPath receives bounces; empty: each message's From.
 	ReturnPath string
+	Signature  Signature
 
 	ConnectTimeout    time.Duration // TCP, TLS and greeting each; default 15 s
 	CommandTimeout    time.Duration // a reply to a command; default 1 min
@@ -54,6 +55,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Security == Plain && c.Username != "" && !isLoopback(host) {
 		return c, errors.New("email: a password is not sent without TLS; set SMTP security to starttls or tls")
+	}
+	if c.Signature.Key != nil && (c.Signature.Domain == "" || c.Signature.Selector == "") {
+		return c, errors.New("email: a DKIM key needs its domain and selector")
 	}
 	c.ConnectTimeout = orDefault(c.ConnectTimeout, 15*time.Second)
 	c.CommandTimeout = orDefault(c.CommandTimeout, time.Minute)
