@@ -95,7 +95,7 @@ func (a *App) build() error {
 	dashboard.New(dashboard.Config{
 		DB: a.db, Clock: clock, Logger: logger, Accounts: a.accounts, Contacts: contacts, Conversions: conversions,
 		Campaigns: campaigns, Segments: segments, Templates: templates,
-		PublicURL: cfg.PublicBaseURL, FromName: mailing.FromName, FromEmail: mailing.FromEmail,
+		PublicURL: cfg.PublicBaseURL, TrackerPath: TrackerPath, FromName: mailing.FromName, FromEmail: mailing.FromEmail,
 		SecureCookies: strings.HasPrefix(cfg.PublicBaseURL, "https://"),
 	}).Mount(router.Mux())
 	a.health().Routes(router)

@@ -23,9 +23,9 @@ const (
 
 type commands struct {
 	Up      upCommand      `cmd:"" help:"Start everything on this machine: database, service, demo shop, mailbox."`
-	Serve   serveCommand   `cmd:"" help:"Run one service."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database to this program's schema."`
-	Config  configCommand  `cmd:"" help:"Show the configuration, secrets masked."`
+	Serve   serveCommand   `cmd:"" help:"Run the service alone, on the database ENGARDE_DATABASE_URL names."`
+	Migrate migrateCommand `cmd:"" help:"Make or update the tables in the database. Run it before serve, at each release."`
+	Config  configCommand  `cmd:"" help:"Show every environment variable and its value, secrets masked."`
 	Version versionCommand `cmd:"" help:"Show the version."`
 }
 

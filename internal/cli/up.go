@@ -35,8 +35,8 @@ const ownerEmail = "owner@timachann.example"
 var demoTenant = uuid.MustParse("0198c000-0000-7000-8000-00000000de30")
 
 type upCommand struct {
-	ShopPort    int `default:"8010" env:"SHOP_PORT" help:"Port of the demo shop (SHOP_PORT)."`
-	MailboxPort int `default:"8025" env:"MAILBOX_PORT" help:"Port of the mailbox's pages (MAILBOX_PORT)."`
+	ShopPort    int `default:"8010" env:"SHOP_PORT" help:"Port of the demo shop."`
+	MailboxPort int `default:"8025" env:"MAILBOX_PORT" help:"Port of the mailbox's pages."`
 }
 
 // demo is what the first run makes and later runs find again: the file

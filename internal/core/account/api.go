@@ -42,7 +42,7 @@ type keyInput struct {
 func (s *Service) Register(api huma.API) {
 	security := httpkit.Scoped("*")
 	httpkit.Register(api, huma.Operation{
-		OperationID: "list-keys", Method: http.MethodGet, Path: "/api/v1/keys", Summary: "List API keys and write keys", Tags: []string{"Keys"}, Security: security,
+		OperationID: "list-keys", Method: http.MethodGet, Path: "/api/v1/keys", Summary: "List API keys and write keys", Tags: []string{"keys"}, Security: security,
 	}, func(ctx context.Context, _ *struct{}) (*keyList, error) {
 		keys, err := s.Keys(ctx, httpkit.Tenant(ctx))
 		if err != nil {
@@ -53,7 +53,7 @@ func (s *Service) Register(api huma.API) {
 		return out, nil
 	})
 	httpkit.Register(api, huma.Operation{
-		OperationID: "create-key", Method: http.MethodPost, Path: "/api/v1/keys", Summary: "Create a key", Tags: []string{"Keys"},
+		OperationID: "create-key", Method: http.MethodPost, Path: "/api/v1/keys", Summary: "Create a key", Tags: []string{"keys"},
 		Security: security, DefaultStatus: http.StatusCreated,
 	}, func(ctx context.Context, in *newKeyInput) (*newKeyOutput, error) {
 		token, key, err := s.CreateKey(ctx, httpkit.Tenant(ctx), NewKey(in.Body))
@@ -66,7 +66,7 @@ func (s *Service) Register(api huma.API) {
 	})
 	httpkit.Register(api, huma.Operation{
 		OperationID: "revoke-key", Method: http.MethodDelete, Path: "/api/v1/keys/{id}", Summary: "Revoke a key",
-		Description: "The key stops working at once in the process that answers, within 15 seconds in all others.", Tags: []string{"Keys"}, Security: security,
+		Description: "The key stops working at once in the process that answers, within 15 seconds in all others.", Tags: []string{"keys"}, Security: security,
 	}, func(ctx context.Context, in *keyInput) (*struct{}, error) {
 		return nil, s.RevokeKey(ctx, httpkit.Tenant(ctx), in.ID)
 	})

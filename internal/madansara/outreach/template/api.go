@@ -63,7 +63,7 @@ type (
 func (s *Service) Register(api huma.API) {
 	operation := func(id, method, path, summary, scope string) huma.Operation {
 		return huma.Operation{
-			OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{"Outreach"},
+			OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{"outreach"},
 			Security: httpkit.Scoped(scope), MaxBodyBytes: maxRequest,
 		}
 	}
