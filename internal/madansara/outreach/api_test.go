@@ -192,6 +192,8 @@ func TestBadInputIsRefusedClearly(t *testing.T) {
 		"invalid UTF-8":      {http.MethodPost, "/campaigns", draft("\"name\":\"a\xff\",\"from_name\":\"\\u0000\"")},
 		"header injection":   {http.MethodPost, "/campaigns", draft(`"name":"N","from_name":"a\r\nBcc: x@example.com"`)},
 		"address injection":  {http.MethodPost, "/campaigns", draft(`"name":"N","from_email":"a@example.com\r\nBcc: x@example.com"`)},
+		"somebody's domain":  {http.MethodPost, "/campaigns", draft(`"name":"N","from_email":"ceo@bank.example"`)},
+		"a domain's child":   {http.MethodPost, "/campaigns", draft(`"name":"N","from_email":"ceo@bank.example.com"`)},
 		"no address":         {http.MethodPost, "/campaigns", draft(`"name":"N","from_email":"nobody"`)},
 		"negative rate":      {http.MethodPost, "/campaigns", draft(`"name":"N","rate_per_second":-1`)},
 		"huge rate":          {http.MethodPost, "/campaigns", draft(`"name":"N","rate_per_second":1e99`)},

@@ -1,6 +1,7 @@
 package outreach
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -72,7 +73,7 @@ type CampaignDraft struct {
 	Segment       uuid.UUID `json:"segment_uuid" format:"uuid"`
 	Template      uuid.UUID `json:"template_uuid" format:"uuid"`
 	FromName      string    `json:"from_name,omitempty" maxLength:"200"`
-	FromEmail     string    `json:"from_email,omitempty" maxLength:"254" doc:"Empty: the service's own sender"`
+	FromEmail     string    `json:"from_email,omitempty" maxLength:"254" doc:"Of the service's own domain; empty: the service's own sender"`
 	RatePerSecond int       `json:"rate_per_second,omitempty" minimum:"0" maximum:"10000" doc:"Messages a second at most; 0 for as fast as it goes"`
 }
 
@@ -115,12 +116,27 @@ func looksLikeAddress(s string) bool {
 	return found && local != "" && domain != "" && !strings.ContainsAny(s, " <>,;\"") && !strings.Contains(domain, "@")
 }
 
+// checkSender keeps a campaign to the domain of the service's own sender. The
+// relay is shared and signs for that domain; with any other, a tenant could
+// write in somebody else's name.
+func (s *Service) checkSender(address string) error {
+	own := domainOf(s.cfg.FromEmail)
+	if address == "" || own == "" || strings.EqualFold(domainOf(address), own) {
+		return nil
+	}
+	return fault.At("body.from_email", address, "must end in @%s, the domain this service sends for", own)
+}
+
+func domainOf(address string) string {
+	return address[strings.LastIndexByte(address, '@')+1:]
+}
+
 // Create keeps a new draft.
 func (s *Service) Create(ctx context.Context, tenant uuid.UUID, d CampaignDraft) (campaign Campaign, err error) {
 	if d.Channel == "" {
 		d.Channel = "email"
 	}
-	if err := d.validate(); err != nil {
+	if err := cmp.Or(d.validate(), s.checkSender(d.FromEmail)); err != nil {
 		return Campaign{}, err
 	}
 	id, err := uuid.NewV7()
@@ -172,7 +188,7 @@ func (s *Service) Update(ctx context.Context, tenant, id uuid.UUID, d CampaignDr
 	if d.Channel == "" {
 		d.Channel = "email"
 	}
-	if err := d.validate(); err != nil {
+	if err := cmp.Or(d.validate(), s.checkSender(d.FromEmail)); err != nil {
 		return Campaign{}, err
 	}
 	err = s.locked(ctx, tenant, id, func(ctx context.Context, tx engardedb.Tx, now Campaign) error {
@@ -205,6 +221,9 @@ func (s *Service) Start(ctx context.Context, tenant, id uuid.UUID) (campaign Cam
 		}
 		if now.FromEmail == "" && s.cfg.FromEmail == "" {
 			return fault.New(fault.Conflict, "The campaign has no sender: give it a from_email.")
+		}
+		if s.checkSender(now.FromEmail) != nil { // the service's sender has changed since
+			return fault.New(fault.Conflict, "The campaign's from_email is not of @%s, the domain this service sends for: change it.", domainOf(s.cfg.FromEmail))
 		}
 		if err := s.run(ctx, tx, now); err != nil {
 			return err
