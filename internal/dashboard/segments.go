@@ -144,7 +144,7 @@ func (d *Dashboard) saveSegment(w http.ResponseWriter, r *http.Request, v *view)
 			_, err = d.Segments.Update(r.Context(), v.Tenant, form.ID, form.Name, rules)
 		}
 	}
-	if isUsers(err) {
+	if isUsers(err) && fault.CodeOf(err) != fault.NotFound {
 		form.Problem = problemText(err)
 		return d.showSegment(w, r, v, http.StatusUnprocessableEntity, form)
 	}
