@@ -67,7 +67,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.accounts = account.New(a.coreDB, opts.Clock)
-	if err := a.build(); err != nil {
+	if err := a.build(); err != nil { //nolint:contextcheck // what handles a request takes the request's context
 		return nil, err
 	}
 	return a, nil

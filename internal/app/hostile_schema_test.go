@@ -116,7 +116,11 @@ func validText(name string, s *schema) string {
 func evil(victim map[string]string) []any {
 	values := []any{
 		nil, true, json.Number("0"), json.Number("-1"), json.Number("1.5"), json.Number("1e400"), json.Number("9223372036854775808"),
-		json.Number("-9223372036854775808"), json.Number(strings.Repeat("9", 400)), []any{}, []any{[]any{}}, map[string]any{}, map[string]any{"$ref": "x"},
+		json.Number("-9223372036854775808"), json.Number(strings.Repeat("9", 400)),
+		[]any{},
+		[]any{[]any{}},
+		map[string]any{},
+		map[string]any{"$ref": "x"},
 		"", " ", "\x00", "a\x00b", "\ufeff", "\u202eevil", "\u2028", "a\r\nBcc: x@evil.example", strings.Repeat("x", 300_000), strings.Repeat("é", 300),
 		"'; drop table contacts; --", `" or 1=1 --`, `\'; select pg_sleep(30); --`, "%' or '%'='", "{{ contact.email | raw }}",
 		`<script>alert("xss-mark")</script>`, `"><img src=x onerror=alert("xss-mark")>`, "javascript:alert(1)", "{% for i in (1..1000000000) %}{% for j in (1..1000000000) %}x{% endfor %}{% endfor %}",

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -166,9 +167,7 @@ func (h *hostile) send(t *testing.T, r request) answer {
 	require.NoError(t, err)
 	path, query, _ := strings.Cut(r.path, "?")
 	sent.URL.Opaque, sent.URL.RawQuery = strings.TrimPrefix(h.url, "http:")+path, query
-	for name, values := range r.header {
-		sent.Header[name] = values
-	}
+	maps.Copy(sent.Header, r.header)
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Do(sent)
 	require.NoError(t, err, "%s %.200s", r.method, r.path)
