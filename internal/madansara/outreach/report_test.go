@@ -2,6 +2,7 @@ package outreach_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -17,7 +18,7 @@ func TestManyReportsAreEachCampaignsOwn(t *testing.T) {
 	for i, c := range campaigns {
 		for _, contact := range people[:i] { // none, one, two
 			b.exec(t, b.tenant, `INSERT INTO outreach_messages (tenant_uuid, message_uuid, campaign_uuid, contact_uuid, template_uuid, channel, address, status, not_before, created_at, sent_at)
-				VALUES ($1, $2, $3, $4, $5, 'email', 'a@example.com', 'sent', now(), now(), now())`, b.tenant, uuid.New(), c.UUID, contact, b.template)
+				VALUES ($1, $2, $3, $4, $5, 'email', 'a@example.com', 'sent', $6, $6, $6)`, b.tenant, uuid.New(), c.UUID, contact, b.template, time.Now())
 			b.exec(t, b.tenant, `INSERT INTO outreach_decisions (tenant_uuid, decision_uuid, campaign_uuid, contact_uuid, outcome, channel, reasons, decided_at)
 				VALUES ($1, $2, $3, $4, 'send', 'email', '[{"code":"within_frequency_caps","text":"."}]', now())`, b.tenant, uuid.New(), c.UUID, contact)
 		}
