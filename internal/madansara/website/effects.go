@@ -1,6 +1,7 @@
 package website
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -118,12 +119,18 @@ const (
 
 // convert records the orders and refunds among the new events.
 func (g *group) convert(ctx context.Context) error {
+	own := ""
 	var orders []conversion.Conversion
 	for _, e := range g.entries {
-		if e.known || !isConversion(e.Event) {
+		if e.known || !isConversion(e.Event) || g.conversions == nil {
 			continue
 		}
-		order, err := newConversion(e.Event)
+		if own == "" {
+			if err := g.tx.QueryRow(ctx, "SELECT currency FROM tenants WHERE tenant_uuid = $1", g.tx.Tenant()).Scan(&own); err != nil {
+				return fmt.Errorf("read the tenant's currency: %w", err)
+			}
+		}
+		order, err := newConversion(e.Event, own)
 		if err != nil {
 			return err
 		}
@@ -139,7 +146,7 @@ func (g *group) convert(ctx context.Context) error {
 		}
 		orders = append(orders, order)
 	}
-	if len(orders) == 0 || g.conversions == nil {
+	if len(orders) == 0 {
 		return nil
 	}
 	if _, err := g.conversions.RecordTx(ctx, g.tx, orders); err != nil {
@@ -171,9 +178,15 @@ func isConversion(e *segment.Event) bool {
 	return e.Type == segment.Track && (e.Name == orderCompleted || e.Name == orderRefunded)
 }
 
+// anyCurrency stands for the tenant's own where that is not known yet: with the
+// most decimals there are, it has room for the least, so that what it takes
+// every currency takes.
+const anyCurrency = "CLF"
+
 // newConversion reads an order or a refund. Its total is what the customer pays; revenue,
-// which the specification keeps before tax and shipping, stands in for it.
-func newConversion(e *segment.Event) (conversion.Conversion, error) {
+// which the specification keeps before tax and shipping, stands in for it. own is
+// the currency of an order that names none.
+func newConversion(e *segment.Event, own string) (conversion.Conversion, error) {
 	var properties struct {
 		OrderID  json.RawMessage `json:"order_id"`
 		RefundID json.RawMessage `json:"refund_id"`
@@ -202,10 +215,7 @@ func newConversion(e *segment.Event) (conversion.Conversion, error) {
 		if len(sum.raw) == 0 || string(sum.raw) == "null" {
 			continue
 		}
-		currency := strings.ToUpper(properties.Currency)
-		if currency == "" {
-			currency = "USD" // the commerce specification's default
-		}
+		currency := cmp.Or(strings.ToUpper(properties.Currency), own)
 		amount, err := money.ParseJSON(sum.raw, currency)
 		if err != nil {
 			return c, fault.At("properties."+sum.name, nil, "is %s", err)

@@ -243,7 +243,7 @@ func refuseBadOrders(parsed *segment.Parsed) {
 	for i := range parsed.Events {
 		e := &parsed.Events[i]
 		if isConversion(e) {
-			if _, err := newConversion(e); err != nil {
+			if _, err := newConversion(e, anyCurrency); err != nil {
 				at, message := location(parsed.Batch, parsed.Indexes[i]), poisonReason(err)
 				var f *fault.Error
 				if errors.As(err, &f) && len(f.Fields) > 0 {

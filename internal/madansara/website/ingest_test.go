@@ -26,6 +26,7 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/conversion"
 	"github.com/engardehq/madansara/internal/madansara/website"
 	"github.com/engardehq/madansara/internal/madansara/website/segment"
+	"github.com/engardehq/madansara/internal/money"
 )
 
 // keys maps write keys to tenants.
@@ -422,4 +423,17 @@ func TestOrdersBecomeConversions(t *testing.T) {
 		require.Equal(t, "42", refund.RefundOf)
 		require.True(t, conversion.IsRefund(refund.Name))
 	}
+}
+
+func TestAnOrderWithoutCurrencyIsInTheTenantsOwn(t *testing.T) {
+	t.Parallel()
+	b := setupWith(t, website.DefaultLimits(), "update tenants set currency = 'JPY'")
+	b.take("/v1/track", `{"userId":"u","event":"Order Completed","properties":{"order_id":"1","total":1500}}`)
+	b.take("/v1/track", `{"userId":"u","event":"Order Completed","properties":{"order_id":"2","total":15,"currency":"USD"}}`)
+	require.Len(t, b.conversions.all, 2)
+	require.Equal(t, money.Amount{Minor: 1500, Currency: "JPY"}, b.conversions.all[0].Amount)
+	require.Equal(t, money.Amount{Minor: 1500, Currency: "USD"}, b.conversions.all[1].Amount)
+	refused := b.post("mine", "/v1/track", `{"userId":"u","event":"Order Completed","properties":{"order_id":"3","total":"1.500,00"}}`)
+	require.Equal(t, http.StatusBadRequest, refused.status)
+	require.Contains(t, refused.body, "body.properties.total")
 }
