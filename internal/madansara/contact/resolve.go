@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -62,31 +61,24 @@ func (c *Claim) identities() []Identity {
 	return ids
 }
 
-// lockKey names the tenant's identities among the database's advisory locks.
-func lockKey(tenant uuid.UUID) int64 {
-	const family = 0x636f6e74616374 // "contact"
-	return int64(binary.BigEndian.Uint64(tenant[:8])^binary.BigEndian.Uint64(tenant[8:])) ^ family
-}
+// NormalEmail is the one spelling of an e-mail address: contacts, identities,
+// messages and suppressions keep it so, and look-ups ask for it so.
+func NormalEmail(address string) string { return strings.ToLower(strings.TrimSpace(address)) }
 
 // HoldSQL takes the lock under which the tenant's contacts neither merge nor
-// change hands until the transaction ends; ChangeSQL takes the one that
-// ResolveTx needs, alone. The argument is LockKey. A transaction takes one of
-// them first, before any row.
+// change hands until the transaction ends; a transaction that writes many rows
+// of contacts takes it before it reads who they are. ChangeSQL takes the lock
+// that ResolveTx needs, alone. The argument is LockKey. A transaction takes one
+// of them first, before any row.
 const (
 	HoldSQL   = "select pg_advisory_xact_lock_shared($1)"
 	ChangeSQL = "select pg_advisory_xact_lock($1)"
 )
 
-// LockKey is the argument of HoldSQL and ChangeSQL.
-func LockKey(tenant uuid.UUID) int64 { return lockKey(tenant) }
-
-// Hold runs HoldSQL. A transaction that writes a contact's id anywhere calls
-// it before it reads that id, so that a merge can't overlook the row.
-func Hold(ctx context.Context, tx engardedb.Tx) error {
-	if _, err := tx.Exec(ctx, HoldSQL, lockKey(tx.Tenant())); err != nil {
-		return fmt.Errorf("hold the tenant's contacts: %w", err)
-	}
-	return nil
+// LockKey names the tenant's contacts among the database's advisory locks.
+func LockKey(tenant uuid.UUID) int64 {
+	const family = 0x636f6e74616374 // "contact"
+	return int64(binary.BigEndian.Uint64(tenant[:8])^binary.BigEndian.Uint64(tenant[8:])) ^ family
 }
 
 // ResolveTx finds or makes the contact of each claim, in order, and returns
@@ -97,7 +89,7 @@ func ResolveTx(ctx context.Context, tx engardedb.Tx, claims []Claim, now time.Ti
 		return nil, nil
 	}
 	for i := range claims {
-		claims[i].Email = strings.ToLower(strings.TrimSpace(claims[i].Email)) // one spelling, whoever asks
+		claims[i].Email = NormalEmail(claims[i].Email)
 	}
 	g, err := load(ctx, tx, claims)
 	if err != nil {

@@ -207,13 +207,13 @@ func queueMerge(batch *pgx.Batch, tenant, from, into uuid.UUID) {
 	for _, table := range repointed {
 		batch.Queue(`UPDATE `+table+` SET contact_uuid = $3 WHERE tenant_uuid = $1 AND contact_uuid = $2`, tenant, from, into)
 	}
-	// Of two consents for a channel the later word counts.
+	// Of two consents for a channel the later word counts, and of two at one time the no.
 	batch.Queue(`
 		INSERT INTO consents (tenant_uuid, contact_uuid, channel, status, source, recorded_at)
 		SELECT tenant_uuid, $3, channel, status, source, recorded_at FROM consents WHERE tenant_uuid = $1 AND contact_uuid = $2
 		ON CONFLICT (tenant_uuid, contact_uuid, channel) DO UPDATE
 		SET status = excluded.status, source = excluded.source, recorded_at = excluded.recorded_at
-		WHERE consents.recorded_at < excluded.recorded_at`, tenant, from, into)
+		WHERE (consents.recorded_at, consents.status = 'withdrawn') < (excluded.recorded_at, excluded.status = 'withdrawn')`, tenant, from, into)
 	batch.Queue(`
 		UPDATE contacts c SET
 			email = coalesce(c.email, f.email),

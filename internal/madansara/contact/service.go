@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -103,7 +102,7 @@ func (s *Service) List(ctx context.Context, tenant, cursor uuid.UUID, email stri
 		rows, err := tx.Query(ctx, selectContact+`
 			WHERE tenant_uuid = $1 AND contact_uuid < $2 AND ($3 = '' OR contact_uuid IN (
 				SELECT contact_uuid FROM contact_identities WHERE tenant_uuid = $1 AND kind = 'email' AND value = $3))
-			ORDER BY contact_uuid DESC LIMIT $4`, tenant, cursor, strings.ToLower(email), limit)
+			ORDER BY contact_uuid DESC LIMIT $4`, tenant, cursor, NormalEmail(email), limit)
 		if err != nil {
 			return fmt.Errorf("list contacts: %w", err)
 		}

@@ -3,13 +3,13 @@ package outreach
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/fault"
+	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/outreach/outreachdb"
 )
 
@@ -61,7 +61,7 @@ func (s *Service) SuppressionsOf(ctx context.Context, tenant uuid.UUID, address 
 // Suppress keeps an address from being written to; an address that is
 // suppressed already keeps its reason.
 func (s *Service) Suppress(ctx context.Context, tenant uuid.UUID, channel, address, reason string) error {
-	address = normalAddress(address)
+	address = contact.NormalEmail(address)
 	if !clean(address) || !looksLikeAddress(address) {
 		return fault.At("body.address", nil, "is not an e-mail address")
 	}
@@ -78,7 +78,7 @@ func (s *Service) Suppress(ctx context.Context, tenant uuid.UUID, channel, addre
 
 // Unsuppress lets an address be written to again; NotFound when it was not suppressed.
 func (s *Service) Unsuppress(ctx context.Context, tenant uuid.UUID, channel, address string) error {
-	address = normalAddress(address)
+	address = contact.NormalEmail(address)
 	if !clean(address) || !clean(channel) {
 		return fault.At("query.address", nil, "must be UTF-8 text without NUL")
 	}
@@ -93,6 +93,3 @@ func (s *Service) Unsuppress(ctx context.Context, tenant uuid.UUID, channel, add
 		return nil
 	})
 }
-
-// normalAddress is how contacts keep e-mail addresses.
-func normalAddress(address string) string { return strings.ToLower(strings.TrimSpace(address)) }

@@ -14,6 +14,7 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"github.com/engardehq/madansara/engardedb"
+	"github.com/engardehq/madansara/internal/madansara/contact"
 )
 
 // Service answers the links. An open is whatever fetched the image: mail
@@ -48,7 +49,7 @@ func (s *Service) open(ctx context.Context, c claims) error {
 // message's first click is one touchpoint; more clicks only count.
 func (s *Service) click(ctx context.Context, c claims) (campaign string, err error) {
 	err = s.db.Tenant(ctx, c.tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		var contact uuid.UUID
+		var person uuid.UUID
 		var campaignID *uuid.UUID
 		var channel string
 		var first time.Time
@@ -60,7 +61,7 @@ func (s *Service) click(ctx context.Context, c claims) (campaign string, err err
 				RETURNING tenant_uuid, contact_uuid, campaign_uuid, channel, first_clicked_at)
 			SELECT m.contact_uuid, m.campaign_uuid, m.channel, m.first_clicked_at, coalesce(c.name, '')
 			FROM clicked m LEFT JOIN outreach_campaigns c USING (tenant_uuid, campaign_uuid)`,
-			c.tenant, c.message, s.clock.Now()).Scan(&contact, &campaignID, &channel, &first, &campaign)
+			c.tenant, c.message, s.clock.Now()).Scan(&person, &campaignID, &channel, &first, &campaign)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil // the message was erased with its contact; the link still leads on
 		}
@@ -76,7 +77,7 @@ func (s *Service) click(ctx context.Context, c claims) (campaign string, err err
 				contact_uuid, message_uuid, campaign_uuid, occurred_at)
 			VALUES ($1, $2, $3, 'message_click', $4, $5, $4, $6, $7, $8, $9, $10)
 			ON CONFLICT (tenant_uuid, source_key) DO NOTHING`,
-			c.tenant, touch, "message:"+c.message.String(), channel, utmSource, slug(campaign), contact, c.message, campaignID, first)
+			c.tenant, touch, "message:"+c.message.String(), channel, utmSource, slug(campaign), person, c.message, campaignID, first)
 		if err != nil {
 			return fmt.Errorf("record a click's touchpoint: %w", err)
 		}
@@ -89,13 +90,13 @@ func (s *Service) click(ctx context.Context, c claims) (campaign string, err err
 // channel. It is idempotent: the first time stays.
 func (s *Service) unsubscribe(ctx context.Context, c claims) (known bool, err error) {
 	err = s.db.Tenant(ctx, c.tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		var contact uuid.UUID
+		var person uuid.UUID
 		var channel, address string
 		now := s.clock.Now()
 		err := tx.QueryRow(ctx, `
 			UPDATE outreach_messages SET unsubscribed_at = coalesce(unsubscribed_at, $3)
 			WHERE tenant_uuid = $1 AND message_uuid = $2
-			RETURNING contact_uuid, channel, address`, c.tenant, c.message, now).Scan(&contact, &channel, &address)
+			RETURNING contact_uuid, channel, address`, c.tenant, c.message, now).Scan(&person, &channel, &address)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -105,7 +106,7 @@ func (s *Service) unsubscribe(ctx context.Context, c claims) (known bool, err er
 		known = true
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO suppressions (tenant_uuid, channel, address, reason, created_at)
-			VALUES ($1, $2, lower($3), 'unsubscribed', $4) ON CONFLICT DO NOTHING`, c.tenant, channel, address, now); err != nil {
+			VALUES ($1, $2, $3, 'unsubscribed', $4) ON CONFLICT DO NOTHING`, c.tenant, channel, contact.NormalEmail(address), now); err != nil {
 			return fmt.Errorf("suppress the address: %w", err)
 		}
 		if _, err := tx.Exec(ctx, `
@@ -113,7 +114,7 @@ func (s *Service) unsubscribe(ctx context.Context, c claims) (known bool, err er
 			VALUES ($1, $2, $3, 'withdrawn', 'unsubscribe link', $4)
 			ON CONFLICT (tenant_uuid, contact_uuid, channel) DO UPDATE
 			SET status = excluded.status, source = excluded.source, recorded_at = excluded.recorded_at
-			WHERE consents.status <> 'withdrawn'`, c.tenant, contact, channel, now); err != nil {
+			WHERE consents.status <> 'withdrawn'`, c.tenant, person, channel, now); err != nil {
 			return fmt.Errorf("withdraw the consent: %w", err)
 		}
 		return nil
