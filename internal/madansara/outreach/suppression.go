@@ -46,7 +46,7 @@ func (s *Service) Suppressions(ctx context.Context, tenant uuid.UUID, channel st
 // SuppressionsOf returns the channels on which an address is never written to.
 func (s *Service) SuppressionsOf(ctx context.Context, tenant uuid.UUID, address string) (out []Suppression, err error) {
 	err = s.db.TenantRead(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		rows, err := outreachdb.New(tx).SuppressionsOf(ctx, normalAddress(address))
+		rows, err := outreachdb.New(tx).SuppressionsOf(ctx, contact.NormalEmail(address))
 		if err != nil {
 			return fmt.Errorf("read the suppressions of an address: %w", err)
 		}
