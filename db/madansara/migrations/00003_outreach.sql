@@ -73,6 +73,7 @@ CREATE TABLE outreach_decisions (
     FOREIGN KEY (tenant_uuid, contact_uuid) REFERENCES contacts ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX outreach_decisions_campaign_contact ON outreach_decisions (tenant_uuid, campaign_uuid, contact_uuid);
+CREATE INDEX outreach_decisions_contact ON outreach_decisions (tenant_uuid, contact_uuid); -- a merge moves, an erasure deletes a contact's
 CREATE UNIQUE INDEX outreach_decisions_idempotency_key ON outreach_decisions (tenant_uuid, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CALL engarde_isolate_tenants('outreach_decisions');
 
