@@ -138,19 +138,37 @@ func start(ctx context.Context, program, data string) (*up, error) {
 	if u.key == "" {
 		return nil, errors.Join(errors.New("bench: madansara up printed no write key"), u.stop())
 	}
+	ready, err := u.awaitReady(ctx, began)
+	if err != nil {
+		return nil, errors.Join(err, u.stop())
+	}
+	u.ready = ready
+	return u, nil
+}
+
+// awaitReady returns how long after began the service said that it is ready.
+func (u *up) awaitReady(ctx context.Context, began time.Time) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	for {
-		response, err := http.Get(u.base + "/health/ready")
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.base+"/health/ready", nil)
+		if err != nil {
+			return 0, fmt.Errorf("bench: %w", err)
+		}
+		response, err := http.DefaultClient.Do(request)
 		if err == nil {
 			_ = response.Body.Close() // nothing of it is read
 			if response.StatusCode == http.StatusOK {
-				u.ready = time.Since(began)
-				return u, nil
+				return time.Since(began), nil
 			}
 		}
-		if time.Since(began) > time.Minute {
-			return nil, errors.Join(errors.New("bench: not ready within a minute"), err, u.stop())
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return 0, errors.Join(fmt.Errorf("bench: not ready within a minute: %w", ctx.Err()), err)
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 
