@@ -26,8 +26,8 @@ build: ## Build the binary into bin/
 
 test: ## Run every test with the race detector, on a real PostgreSQL and a real browser
 	@scripts/install-missing postgres gcc node chromium
-	npm --prefix e2e/segment ci --no-audit --no-fund --silent
-	npm --prefix web/tracker ci --no-audit --no-fund --silent && npm --prefix web/tracker test --silent
+	npm --prefix e2e/segment ci --no-audit --no-fund --loglevel=error
+	npm --prefix web/tracker ci --no-audit --no-fund --loglevel=error && npm --prefix web/tracker test --silent
 	go run ./internal/dbtest/testserver -- go test -race -timeout 20m $(TESTFLAGS) ./...
 
 check: lint current test ## What CI runs
@@ -40,8 +40,8 @@ generate: $(templ) $(sqlc) ## Regenerate templ pages, sqlc queries and browser a
 	@scripts/install-missing node
 	$(sqlc) generate
 	$(templ) generate -log-level warn
-	npm --prefix web/tracker ci --no-audit --no-fund --silent && npm --prefix web/tracker run --silent build
-	npm --prefix web/static ci --no-audit --no-fund --silent && npm --prefix web/static run --silent build
+	npm --prefix web/tracker ci --no-audit --no-fund --loglevel=error && npm --prefix web/tracker run --silent build
+	npm --prefix web/static ci --no-audit --no-fund --loglevel=error && npm --prefix web/static run --silent build
 
 current: generate ## Fail when a generated file is not what its source makes
 	@git diff --exit-code --stat -- . || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
