@@ -19,7 +19,8 @@ help: ## List the targets
 
 run: ## Start everything on this machine: database, service, demo shop, mailbox
 	@scripts/install-missing postgres
-	go run ./cmd/madansara up
+	go build -o bin/madansara ./cmd/madansara
+	@exec bin/madansara up
 
 build: ## Build the binary into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/madansara ./cmd/madansara
