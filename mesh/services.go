@@ -165,6 +165,13 @@ type SyncFact struct {
 	Source     string          `json:"source"` // the service it comes from
 	Data       json.RawMessage `json:"data"`
 	Timestamp  time.Time       `json:"timestamp"` // when it became true
+	// CustomerID is whom the fact is about, in the words of its source; "" for
+	// nobody. A source pushes a customer's facts one after another.
+	CustomerID string `json:"customer_id,omitempty"`
+	// Sequence orders the facts of one tenant, source and customer: each is
+	// greater than those before it. It starts at 1; numbers may be missing,
+	// because a fact can be discarded at its source. 0 with no customer.
+	Sequence int64 `json:"sequence,omitempty"`
 }
 
 // SyncReceipt is Core's acknowledgement: the fact is stored.

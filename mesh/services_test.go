@@ -64,6 +64,7 @@ func TestTypedCallsOnTheWire(t *testing.T) {
 				return m.Sync().Push(t.Context(), mesh.SyncFact{
 					ID: "0198f4a2-0000-7000-8000-0000000000ff", DataType: "conversion", TenantUUID: tenant,
 					Source: mesh.MadanSara, Data: json.RawMessage(`{"order":"7"}`), Timestamp: when,
+					CustomerID: "0198f4a2-0000-7000-8000-00000000c057", Sequence: 3,
 				})
 			},
 			&mesh.SyncReceipt{ID: "0198f4a2-0000-7000-8000-0000000000ff", Duplicate: true},
