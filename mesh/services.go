@@ -25,6 +25,8 @@ type AdIntelligence interface {
 type ConversionInsights interface {
 	// Customer tells what is known about a customer of a tenant.
 	Customer(ctx context.Context, tenant, customerID string) (*CustomerInsights, error)
+	// Campaign tells what an advertising campaign of a tenant earned.
+	Campaign(ctx context.Context, tenant string, request CampaignConversionsRequest) (*CampaignConversions, error)
 }
 
 // Sync is what Core receives.
@@ -102,38 +104,6 @@ type Estimate struct {
 	Value float64 `json:"value"`
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
-}
-
-// CampaignIntelligence is how an advertising campaign fares.
-type CampaignIntelligence struct {
-	CampaignID  string       `json:"campaign_id"`
-	Name        string       `json:"name"`
-	Platform    string       `json:"platform"` // google_ads, meta_ads, ...
-	From        time.Time    `json:"from"`
-	To          time.Time    `json:"to"`
-	Spend       Money        `json:"spend"`
-	Impressions int64        `json:"impressions"`
-	Clicks      int64        `json:"clicks"`
-	Conversions int64        `json:"conversions"`
-	Revenue     Money        `json:"revenue"`
-	CTR         Estimate     `json:"ctr"`           // clicks for each impression
-	CPC         Estimate     `json:"cpc"`           // minor units for each click
-	CPA         *Estimate    `json:"cpa,omitempty"` // minor units for each conversion; absent with none
-	ROAS        *Estimate    `json:"roas,omitempty"`
-	Trend       float64      `json:"trend"`  // relative change of conversions a day
-	Pacing      *float64     `json:"pacing"` // spend over what the budget plans by now; absent without a budget
-	Anomalies   []AdAnomaly  `json:"anomalies"`
-	Saturation  *float64     `json:"saturation,omitempty"` // in [0,1]; absent when the data does not say
-	Keywords    []SEOKeyword `json:"keywords,omitempty"`
-}
-
-// AdAnomaly is a day on which a campaign was unlike itself.
-type AdAnomaly struct {
-	Day      string  `json:"day"` // 2006-01-02
-	Metric   string  `json:"metric"`
-	Value    float64 `json:"value"`
-	Expected float64 `json:"expected"`
-	Score    float64 `json:"score"` // deviations from what was expected
 }
 
 // CustomerInsights is what Madan Sara knows about a customer.
@@ -233,6 +203,18 @@ func (i insights) Customer(ctx context.Context, tenant, customerID string) (*Cus
 		return nil, err
 	}
 	return known, nil
+}
+
+func (i insights) Campaign(ctx context.Context, tenant string, request CampaignConversionsRequest) (*CampaignConversions, error) {
+	earned := &CampaignConversions{}
+	err := i.peer.Call(ctx, Call{
+		Name: "conversion.campaign", Path: "/api/v1/conversion/campaigns" + Path(request.CampaignID) + "/conversions",
+		Query: request.query(), Tenant: tenant,
+	}, earned)
+	if err != nil {
+		return nil, err
+	}
+	return earned, nil
 }
 
 type receiver struct{ peer *Peer }

@@ -51,12 +51,24 @@ func TestTypedCallsOnTheWire(t *testing.T) {
 		"ads": {
 			`{"campaign_id":"a/b","spend":{"amount":1250,"currency":"EUR"},"ctr":{"value":0.02,"low":0.01,"high":0.03},"unknown":true}`,
 			func(m *mesh.Mesh) (any, error) { return m.AdIntelligence().Campaign(t.Context(), tenant, "a/b") },
-			&mesh.CampaignIntelligence{CampaignID: "a/b", Spend: mesh.Money{Amount: 1250, Currency: "EUR"}, CTR: mesh.Estimate{Value: .02, Low: .01, High: .03}},
+			&mesh.CampaignIntelligence{CampaignID: "a/b", Spend: mesh.Money{Amount: 1250, Currency: "EUR"}, CTR: &mesh.Estimate{Value: .02, Low: .01, High: .03}},
 		},
 		"insights": {
 			`{"customer_id":"u 1","conversions":2,"value":[{"amount":5,"currency":"USD"}],"preferred_channel":"email"}`,
 			func(m *mesh.Mesh) (any, error) { return m.ConversionInsights().Customer(t.Context(), tenant, "u 1") },
 			&mesh.CustomerInsights{CustomerID: "u 1", Conversions: 2, Value: []mesh.Money{{Amount: 5, Currency: "USD"}}, PreferredChannel: "email"},
+		},
+		"campaign": {
+			`{"campaign_id":"spring & summer","model":"last_touch","touches":3,"days":[{"day":"2026-01-02","conversions":1.5,"revenue":[{"amount":5,"currency":"USD"}]}]}`,
+			func(m *mesh.Mesh) (any, error) {
+				return m.ConversionInsights().Campaign(t.Context(), tenant, mesh.CampaignConversionsRequest{
+					CampaignID: "spring & summer", Aliases: []string{"1/2", "x"}, From: "2026-01-01", To: "2026-01-31", Model: "last_touch",
+				})
+			},
+			&mesh.CampaignConversions{
+				CampaignID: "spring & summer", Model: "last_touch", Touches: 3,
+				Days: []mesh.CampaignConversionsDay{{Day: "2026-01-02", Conversions: 1.5, Revenue: []mesh.Money{{Amount: 5, Currency: "USD"}}}},
+			},
 		},
 		"sync": {
 			`{"id":"0198f4a2-0000-7000-8000-0000000000ff","duplicate":true}`,
@@ -124,6 +136,8 @@ func TestTypedCallsPassErrorsOn(t *testing.T) {
 	_, err = m.AdIntelligence().Campaign(t.Context(), tenant, "c")
 	require.ErrorIs(t, err, mesh.ErrRejected)
 	_, err = m.ConversionInsights().Customer(t.Context(), tenant, "c")
+	require.ErrorIs(t, err, mesh.ErrRejected)
+	_, err = m.ConversionInsights().Campaign(t.Context(), tenant, mesh.CampaignConversionsRequest{CampaignID: "c"})
 	require.ErrorIs(t, err, mesh.ErrRejected)
 	_, err = m.Sync().Push(t.Context(), mesh.SyncFact{Data: json.RawMessage("{}")})
 	require.ErrorIs(t, err, mesh.ErrRejected)

@@ -24,6 +24,7 @@ func TestAnswersKeepTheirForm(t *testing.T) {
 		"stats":       "stats?from=2026-03-08&to=2026-03-09",
 		"attribution": "attribution?from=2026-03-01&to=2026-03-31&model=position_based",
 		"models":      "attribution/models",
+		"campaign":    "campaigns/Spring/conversions?from=2026-03-01&to=2026-03-31&model=linear",
 	} {
 		var answer any
 		require.Equal(t, 200, s.get(t, "/api/v1/conversion/"+path, &answer), name)

@@ -42,6 +42,12 @@ func (s *Service) Register(api huma.API) {
 			"Opening a mail is not a touch, because mail proxies open every mail.",
 	}, s.getAttribution)
 	httpkit.Register(api, huma.Operation{
+		OperationID: "campaign-conversions", Method: http.MethodGet, Path: "/api/v1/conversion/campaigns/{campaign_id}/conversions", Tags: tags, Security: read,
+		Summary: "What an advertising campaign earned, by the day of the touch",
+		Description: "Conversions and revenue credited to the visits whose links carry the campaign's name as utm_campaign. A day's are those its " +
+			"touches earned, whenever they did: the day that was paid for, as advertising platforms count.",
+	}, s.getCampaign)
+	httpkit.Register(api, huma.Operation{
 		OperationID: "list-attribution-models", Method: http.MethodGet, Path: "/api/v1/conversion/attribution/models", Tags: tags, Security: read,
 		Summary: "The attribution models and their parameters",
 	}, s.listModels)
