@@ -28,6 +28,7 @@ var borders = []struct {
 	{inside: "internal/fault", forbidden: []string{"internal", "engardedb"}},
 	{inside: "internal/money", forbidden: []string{"internal", "engardedb"}, except: []string{"internal/fault"}},
 	{inside: "internal/httpkit", forbidden: []string{"internal/core", "internal/madansara", "internal/app", "internal/dashboard"}},
+	{inside: "internal/meshstore", forbidden: []string{"internal"}},
 	{inside: "internal/core", forbidden: []string{"internal/madansara", "internal/dashboard", "internal/app"}},
 	{inside: "internal/madansara", forbidden: []string{"internal/core", "internal/dashboard", "internal/app", "internal/dev", "internal/cli"}},
 	{inside: "internal/dashboard", forbidden: []string{"internal/app", "internal/dev", "internal/cli"}},

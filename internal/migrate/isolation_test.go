@@ -42,7 +42,7 @@ func TestEveryTableIsolatesTenants(t *testing.T) {
 	// Policies are alternatives: one more of them, for anybody but the
 	// authentication role, would open the table.
 	extra := column(t, conn, `select tablename || '.' || policyname from pg_policies
-		where policyname <> 'tenant_isolation' and roles <> '{engarde_auth}' or schemaname <> 'public'`)
+		where policyname <> 'tenant_isolation' and roles <> '{engarde_auth}' and schemaname = 'public'`)
 	require.Empty(t, extra, "policies beside tenant_isolation")
 
 	badKeys := column(t, conn, `
@@ -73,9 +73,34 @@ func TestEveryTableIsolatesTenants(t *testing.T) {
 	require.Empty(t, truncating, "TRUNCATE is not subject to row-level security")
 
 	definers := column(t, conn, `select proname from pg_proc
-		where prosecdef and pronamespace = 'public'::regnamespace and pg_get_userbyid(proowner) <> 'engarde_auth'`)
+		where prosecdef and pronamespace in ('public'::regnamespace, 'mesh'::regnamespace) and pg_get_userbyid(proowner) <> 'engarde_auth'`)
 	require.Empty(t, definers, "functions that run with an owner's rights")
 	require.NoError(t, conn.Ping(ctx))
+}
+
+// TestEveryTableOfTheMeshIsolatesServices holds the one schema whose rows are a
+// service's: what a service sees there is its own, and of a tenant's rows those
+// of the transaction's tenant (internal/meshstore tests that they work).
+func TestEveryTableOfTheMeshIsolatesServices(t *testing.T) {
+	t.Parallel()
+	conn := connect(t, dbtest.URL(t))
+	open := column(t, conn, `
+		select c.relname::text from pg_class c
+		where c.relnamespace = 'mesh'::regnamespace and c.relkind in ('r', 'p')
+		  and not (c.relrowsecurity and c.relforcerowsecurity and exists (
+			select from pg_policies p where p.schemaname = 'mesh' and p.tablename = c.relname and p.policyname = 'own_rows'
+			  and p.roles = '{public}' and p.qual like '%(service = CURRENT_USER)%' and p.qual = p.with_check
+			  and (p.qual like '%app.tenant_uuid%' or not exists (
+				select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_uuid'))))
+		order by 1`)
+	require.Empty(t, open, "tables whose rows are not their service's alone")
+	extra := column(t, conn, `select tablename || '.' || policyname from pg_policies
+		where schemaname not in ('public', 'mesh') or schemaname = 'mesh' and policyname <> 'own_rows' and roles <> '{engarde_auth}'`)
+	require.Empty(t, extra, "policies beside own_rows")
+	powerful := column(t, conn, `
+		select r || ' ' || c.relname from unnest(`+appRoles+`) r, pg_class c
+		where c.relnamespace = 'mesh'::regnamespace and c.relkind = 'r' and has_table_privilege(r, c.oid, 'TRUNCATE, TRIGGER, REFERENCES')`)
+	require.Empty(t, powerful, "TRUNCATE is not subject to row-level security")
 }
 
 // TestForgottenTenantSeesNoRow fills every tenant table of the catalogue for
