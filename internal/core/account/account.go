@@ -57,6 +57,7 @@ const (
 var Scopes = []string{
 	"website:read", "contacts:read", "contacts:write", "outreach:read", "outreach:write",
 	"conversion:read", "conversion:write", "ingest:write",
+	"sync:read", "sync:write",
 }
 
 var scopesOf = map[Role][]string{
