@@ -112,7 +112,7 @@ type CampaignConversions struct {
 	Touches int64 `json:"touches"`
 	// Pending counts conversions of the tenant that are still to be attributed.
 	Pending int64                    `json:"pending"`
-	Days    []CampaignConversionsDay `json:"days"` // those with conversions, the first first
+	Days    []CampaignConversionsDay `json:"days"` // those with conversions, in order
 }
 
 // CampaignConversionsDay is what one day's touches earned.
