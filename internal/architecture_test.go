@@ -25,6 +25,7 @@ var borders = []struct {
 }{
 	{inside: "engardedb", forbidden: []string{"internal", "cmd", "db"}},
 	{inside: "mesh", forbidden: []string{"internal", "engardedb", "cmd", "db"}},
+	{inside: "zerodb", forbidden: []string{"internal", "mesh", "cmd", "db"}},
 	{inside: "internal/fault", forbidden: []string{"internal", "engardedb"}},
 	{inside: "internal/money", forbidden: []string{"internal", "engardedb"}, except: []string{"internal/fault"}},
 	{inside: "internal/httpkit", forbidden: []string{"internal/core", "internal/madansara", "internal/app", "internal/dashboard"}},

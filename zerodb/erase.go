@@ -1,0 +1,157 @@
+package zerodb
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Erasure asks for all that is known of somebody to be deleted.
+type Erasure struct {
+	// Subject is whose memories go: those with this Subject. Required.
+	Subject string
+	// Mentioning are words that name the subject wherever they stand, such as an
+	// e-mail address or a phone number: memories whose content, key, reference or metadata
+	// contains one (without regard to case) go too. At least 5 bytes each, up to 20.
+	Mentioning []string
+}
+
+// ErasureReceipt proves an erasure without repeating what was erased.
+type ErasureReceipt struct {
+	ID         uuid.UUID    `json:"id"`
+	Subject    string       `json:"subject_sha256"` // of the subject, in hexadecimal
+	Erased     int          `json:"erased"`
+	ByType     map[Type]int `json:"by_type"`
+	Agents     []string     `json:"agents"` // whose memories were erased
+	Digest     string       `json:"digest"` // SHA-256 over the erased memories' IDs, sorted
+	Remaining  int          `json:"remaining"`
+	Backend    string       `json:"backend"`
+	StartedAt  time.Time    `json:"started_at"`
+	FinishedAt time.Time    `json:"finished_at"`
+}
+
+// Erase deletes one subject's memories of all types, scopes and agents, every
+// version of them. It looks again afterwards: Remaining counts what came back
+// meanwhile, 0 for nothing. A memory that speaks of the subject by words that
+// were not named can't be known, and stays. Backups of the back end are not touched.
+func (t Tenant) Erase(ctx context.Context, e Erasure) (ErasureReceipt, error) {
+	if err := e.check(t); err != nil {
+		return ErasureReceipt{}, err
+	}
+	sum := sha256.Sum256([]byte(e.Subject))
+	receipt := ErasureReceipt{
+		ID: uuid.Must(uuid.NewV7()), Subject: hex.EncodeToString(sum[:]), ByType: map[Type]int{},
+		Backend: t.client.backend.Name(), StartedAt: t.client.now(),
+	}
+	var ids []uuid.UUID
+	erase := func(page []Memory) error {
+		byScope := map[Scope][]uuid.UUID{}
+		for i := range page {
+			if m := &page[i]; e.concerns(m) {
+				byScope[m.Scope] = append(byScope[m.Scope], m.ID)
+				ids = append(ids, m.ID)
+				receipt.ByType[m.Type]++
+				if !slices.Contains(receipt.Agents, m.Agent) {
+					receipt.Agents = append(receipt.Agents, m.Agent)
+				}
+			}
+		}
+		for scope, concerned := range byScope {
+			err := t.client.backend.Change(ctx, t.id, []Scope{scope}, func(ctx context.Context, w Writer) error {
+				return w.Delete(ctx, concerned)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := t.eachOf(ctx, e, erase); err != nil {
+		return ErasureReceipt{}, err
+	}
+	err := t.eachOf(ctx, e, func(page []Memory) error {
+		for i := range page {
+			if e.concerns(&page[i]) {
+				receipt.Remaining++
+			}
+		}
+		return nil
+	})
+	receipt.Erased, receipt.Digest, receipt.FinishedAt = len(ids), digest(ids), t.client.now()
+	slices.Sort(receipt.Agents)
+	return receipt, err
+}
+
+// eachOf pages through what may concern the subject, expired memories too.
+func (t Tenant) eachOf(ctx context.Context, e Erasure, fn func([]Memory) error) error {
+	for _, expired := range []bool{false, true} {
+		filter := Filter{Audience: Audience{Everyone: true}, History: true, Expired: expired}
+		if len(e.Mentioning) == 0 {
+			filter.Subject = e.Subject
+		}
+		if err := t.each(ctx, filter, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Erasure) check(t Tenant) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	if err := checkName("subject", e.Subject, true); err != nil {
+		return err
+	}
+	if len(e.Mentioning) > 20 {
+		return invalid("mentioning", "give at most 20 texts")
+	}
+	for i, text := range e.Mentioning {
+		if len(strings.TrimSpace(text)) < 5 {
+			return invalid(fmt.Sprintf("mentioning[%d]", i), "is too short to name somebody: give at least 5 characters")
+		}
+	}
+	return nil
+}
+
+func (e *Erasure) concerns(m *Memory) bool {
+	if m.Subject == e.Subject {
+		return true
+	}
+	return slices.ContainsFunc(e.Mentioning, func(text string) bool {
+		text = strings.ToLower(text)
+		return strings.Contains(strings.ToLower(m.Content), text) || strings.Contains(strings.ToLower(m.Key), text) ||
+			strings.Contains(strings.ToLower(m.Provenance.Reference), text) || mentions(map[string]any(m.Metadata), text)
+	})
+}
+
+func mentions(value any, lower string) bool {
+	switch v := value.(type) {
+	case string:
+		return strings.Contains(strings.ToLower(v), lower)
+	case []any:
+		return slices.ContainsFunc(v, func(element any) bool { return mentions(element, lower) })
+	case map[string]any:
+		for key, element := range v {
+			if strings.Contains(strings.ToLower(key), lower) || mentions(element, lower) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func digest(ids []uuid.UUID) string {
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
+	hash := sha256.New()
+	for _, id := range ids {
+		hash.Write(id[:])
+	}
+	return hex.EncodeToString(hash.Sum(nil))
+}

@@ -1,0 +1,192 @@
+package zerodb
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Mode says which signals a search uses.
+type Mode string
+
+// The modes. The zero Mode is ModeHybrid.
+const (
+	ModeHybrid Mode = "hybrid"
+	ModeText   Mode = "text"
+	ModeDense  Mode = "dense"
+)
+
+// rrfK damps the difference between the first ranks; 60 is the value of the
+// paper that introduced reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009).
+const rrfK = 60
+
+// Weights of what lowers a score: how much of it an old, an unimportant, a
+// doubtful memory loses at most.
+const (
+	recencyWeight    = 0.15
+	importanceWeight = 0.10
+	confidenceWeight = 0.15
+)
+
+// Explanation says how a score came about. Every number of it can be worked out
+// again from the others:
+//
+//	Score     = Relevance · Quality
+//	Relevance = Evidence · (1 + Fusion) / 2
+//	Evidence  = 1 - (1 - Dense.Evidence) · (1 - Text.Coverage)
+//	Fusion    = Σ 1/(60 + rank) over the signals used, as a share of what ranking first in each gives
+//	Quality   = 1 - 0.15·(1-Recency) - 0.10·(1-Importance) - 0.15·(1-Confidence)
+//
+// Evidence is absolute: it does not depend on what else was found. Fusion is
+// reciprocal rank fusion: it favours what several signals put in front. Quality
+// lies between 0.6 and 1, so that it orders what is alike, and an irrelevant
+// memory stays one however new and important it is.
+type Explanation struct {
+	Dense *DenseSignal `json:"dense,omitempty"` // nil: not compared (no embedder, no vector yet, or not asked for)
+	Text  *TextMatch   `json:"text,omitempty"`  // nil: no term in common, or not asked for
+
+	Fusion     float64 `json:"fusion"`
+	Evidence   float64 `json:"evidence"`
+	Relevance  float64 `json:"relevance"`
+	Recency    float64 `json:"recency"`
+	Importance float64 `json:"importance"`
+	Confidence float64 `json:"confidence"`
+	Quality    float64 `json:"quality"`
+}
+
+// DenseSignal is what the vectors say.
+type DenseSignal struct {
+	Cosine float64 `json:"cosine"`
+	// Evidence is how far the cosine lies above the embedder's floor, 0 to 1.
+	Evidence float64 `json:"evidence"`
+	Rank     int     `json:"rank"` // 1 is the nearest
+}
+
+// TextMatch is what the words say.
+type TextMatch struct {
+	Score    float64  `json:"score"`    // BM25, for the rank only
+	Coverage float64  `json:"coverage"` // share of the query's term weight found, 0 to 1
+	Rank     int      `json:"rank"`     // 1 is the best
+	Terms    []string `json:"terms"`    // found, as [Terms] cuts them
+}
+
+// String is one line for people.
+func (e Explanation) String() string {
+	var parts []string
+	if e.Dense != nil {
+		parts = append(parts, fmt.Sprintf("meaning %.2f (rank %d)", e.Dense.Evidence, e.Dense.Rank))
+	}
+	if e.Text != nil {
+		parts = append(parts, fmt.Sprintf("words %.2f (rank %d: %s)", e.Text.Coverage, e.Text.Rank, strings.Join(e.Text.Terms, " ")))
+	}
+	parts = append(parts, fmt.Sprintf("relevance %.2f, recency %.2f, importance %.2f, confidence %.2f", e.Relevance, e.Recency, e.Importance, e.Confidence))
+	return strings.Join(parts, ", ")
+}
+
+// Recency is 2^(-age / half-life of the type), from 1 (now or in the future) towards 0.
+// An event's age counts from when it happened, any other memory's from its last change.
+// Being recalled makes nothing younger: what was found once would be found forever.
+func Recency(f Facts, now time.Time) float64 {
+	since := f.UpdatedAt
+	if f.Type == Episodic {
+		since = f.ValidFrom
+	}
+	age := now.Sub(since)
+	halfLife := lives[f.Type].halfLife
+	if age <= 0 || halfLife == 0 {
+		return 1
+	}
+	return math.Exp2(-float64(age) / float64(halfLife))
+}
+
+// ranked is a candidate with its score.
+type ranked struct {
+	candidate *Candidate
+	score     float64
+	why       Explanation
+}
+
+// rank scores the candidates and orders them, the best first. floor is the
+// embedder's; now is the time that ages count to.
+func rank(candidates []Candidate, floor float64, now time.Time) []ranked {
+	out := make([]ranked, len(candidates))
+	dense, text := 0, 0
+	for i := range candidates {
+		out[i].candidate = &candidates[i]
+		if candidates[i].HasCosine {
+			dense++
+		}
+		if candidates[i].Text > 0 {
+			text++
+		}
+	}
+	if dense > 0 {
+		order(out, func(c *Candidate) (float64, bool) { return c.Cosine, c.HasCosine }, func(r *ranked, rank int) {
+			evidence := min(max((r.candidate.Cosine-floor)/(1-floor), 0), 1)
+			r.why.Dense = &DenseSignal{Cosine: r.candidate.Cosine, Evidence: evidence, Rank: rank}
+		})
+	}
+	if text > 0 {
+		order(out, func(c *Candidate) (float64, bool) { return c.Text, c.Text > 0 }, func(r *ranked, rank int) {
+			r.why.Text = &TextMatch{Score: r.candidate.Text, Coverage: r.candidate.Coverage, Rank: rank}
+		})
+	}
+	signals := 0
+	for _, n := range []int{dense, text} {
+		if n > 0 {
+			signals++
+		}
+	}
+	for i := range out {
+		out[i].weigh(signals, now)
+	}
+	slices.SortFunc(out, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(b.score, a.score), compareIDs(a.candidate, b.candidate))
+	})
+	return out
+}
+
+// order gives every candidate that has the signal its rank by it.
+func order(list []ranked, signal func(*Candidate) (float64, bool), set func(r *ranked, rank int)) {
+	having := make([]int, 0, len(list))
+	for i := range list {
+		if _, has := signal(list[i].candidate); has {
+			having = append(having, i)
+		}
+	}
+	slices.SortFunc(having, func(i, j int) int {
+		a, _ := signal(list[i].candidate)
+		b, _ := signal(list[j].candidate)
+		return cmp.Or(cmp.Compare(b, a), compareIDs(list[i].candidate, list[j].candidate))
+	})
+	for position, i := range having {
+		set(&list[i], position+1)
+	}
+}
+
+func compareIDs(a, b *Candidate) int { return slices.Compare(a.ID[:], b.ID[:]) }
+
+func (r *ranked) weigh(signals int, now time.Time) {
+	w := &r.why
+	without := 1.0
+	if w.Dense != nil {
+		w.Fusion += 1 / float64(rrfK+w.Dense.Rank)
+		without *= 1 - w.Dense.Evidence
+	}
+	if w.Text != nil {
+		w.Fusion += 1 / float64(rrfK+w.Text.Rank)
+		without *= 1 - w.Text.Coverage
+	}
+	if signals > 0 {
+		w.Fusion *= float64(rrfK+1) / float64(signals)
+	}
+	w.Evidence = 1 - without
+	w.Relevance = w.Evidence * (1 + w.Fusion) / 2
+	f := r.candidate.Facts
+	w.Recency, w.Importance, w.Confidence = Recency(f, now), f.Importance, f.Confidence
+	w.Quality = 1 - recencyWeight*(1-w.Recency) - importanceWeight*(1-w.Importance) - confidenceWeight*(1-w.Confidence)
+	r.score = w.Relevance * w.Quality
+}

@@ -1,0 +1,231 @@
+package zerodb
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Strength says how alive a memory is, from 0 to 1: its importance and
+// confidence, halved with each half-life of its type since it was last
+// recalled, mentioned or changed; each doubling of its recalls lengthens the half-life by one.
+func Strength(m *Memory, now time.Time) float64 {
+	since := m.UpdatedAt
+	if m.LastRecalledAt.After(since) {
+		since = m.LastRecalledAt
+	}
+	halfLife := lives[m.Type].halfLife
+	age := now.Sub(since)
+	if age <= 0 || halfLife == 0 {
+		age = 0
+	}
+	stretched := float64(halfLife) * (1 + math.Log2(1+float64(m.Recalls)))
+	return (m.Importance + m.Confidence()) / 2 * math.Exp2(-float64(age)/max(stretched, 1))
+}
+
+// dropBelow is the strength below which a memory that fades is dropped. An
+// event of middling importance that nobody recalls reaches it after about two months.
+const dropBelow = 0.035
+
+// Fate is what upkeep does with a memory.
+type Fate string
+
+// The fates.
+const (
+	Keep    Fate = "keep"
+	Expire  Fate = "expire"  // its time has passed
+	Promote Fate = "promote" // recalled often: it becomes long-term
+	Fade    Fate = "fade"    // it decayed
+)
+
+// FateOf decides what upkeep does with a memory at now.
+func FateOf(m *Memory, now time.Time) Fate {
+	l := lives[m.Type]
+	switch {
+	case m.Expired(now):
+		return Expire
+	case l.promoteAfter > 0 && m.Recalls >= l.promoteAfter && m.SupersededBy == uuid.Nil:
+		return Promote
+	case l.fades && Strength(m, now) < dropBelow:
+		return Fade
+	default:
+		return Keep
+	}
+}
+
+// UpkeepReport counts what an upkeep did.
+type UpkeepReport struct {
+	Looked   int `json:"looked"`
+	Expired  int `json:"expired"`
+	Promoted int `json:"promoted"`
+	Faded    int `json:"faded"`
+	// Left is true when memories remain, so that there will be an upkeep again.
+	Left bool `json:"left"`
+}
+
+// Upkeep drops what expired or faded and promotes what is recalled often. It may
+// be run at any time, also by several processes at once.
+func (t Tenant) Upkeep(ctx context.Context) (UpkeepReport, error) {
+	var report UpkeepReport
+	if err := t.check(); err != nil {
+		return report, err
+	}
+	for _, expired := range []bool{true, false} {
+		filter := Filter{Audience: Audience{Everyone: true}, Expired: expired, History: true}
+		if !expired {
+			filter.Types = []Type{ShortTerm, Episodic, LongTerm} // the others have no fate but to expire
+		}
+		err := t.each(ctx, filter, func(page []Memory) error { return t.upkeepPage(ctx, page, &report) })
+		if err != nil {
+			return report, err
+		}
+	}
+	stats, err := t.Stats(ctx)
+	report.Left = stats.Memories > 0
+	return report, err
+}
+
+func (t Tenant) upkeepPage(ctx context.Context, page []Memory, report *UpkeepReport) error {
+	byScope := map[Scope][]uuid.UUID{}
+	now := t.client.now()
+	for i := range page {
+		report.Looked++
+		if FateOf(&page[i], now) != Keep {
+			byScope[page[i].Scope] = append(byScope[page[i].Scope], page[i].ID)
+		}
+	}
+	for scope, ids := range byScope {
+		var done UpkeepReport
+		err := t.client.backend.Change(ctx, t.id, []Scope{scope}, func(ctx context.Context, w Writer) error {
+			done = UpkeepReport{}
+			memories, err := w.Get(ctx, ids) // again: they may have changed since the page was read
+			if err != nil {
+				return err
+			}
+			return t.client.settle(ctx, w, memories, &done)
+		})
+		if err != nil {
+			return err
+		}
+		report.Expired += done.Expired
+		report.Promoted += done.Promoted
+		report.Faded += done.Faded
+	}
+	return nil
+}
+
+func (c *Client) settle(ctx context.Context, w Writer, memories []Memory, report *UpkeepReport) error {
+	now := c.now()
+	var gone []uuid.UUID
+	var promoted []Memory
+	for i := range memories {
+		m := &memories[i]
+		switch FateOf(m, now) {
+		case Expire:
+			report.Expired++
+		case Fade:
+			report.Faded++
+		case Promote:
+			report.Promoted++
+			promoted = append(promoted, promote(m, now))
+		default:
+			continue
+		}
+		gone = append(gone, m.ID)
+	}
+	if len(gone) > 0 {
+		if err := w.Delete(ctx, gone); err != nil {
+			return err
+		}
+	}
+	if len(promoted) > 0 {
+		return w.Put(ctx, promoted)
+	}
+	return nil
+}
+
+// promote makes a long-term memory of m. It is a memory of its own, because an
+// ID's type never changes; its provenance says what it was.
+func promote(m *Memory, now time.Time) Memory {
+	p := *m
+	p.ID = uuid.Must(uuid.NewV7())
+	p.Lineage = p.ID
+	p.Type, p.ExpiresAt, p.UpdatedAt = LongTerm, time.Time{}, now
+	p.Importance = max(p.Importance, 0.7)
+	if p.Provenance.Source == "" {
+		p.Provenance.Source = "promoted " + string(m.Type)
+	}
+	return p
+}
+
+const pageSize = 500
+
+// each runs fn over the memories that the filter matches, page by page, by ID.
+// What is stored meanwhile may or may not be among them.
+func (t Tenant) each(ctx context.Context, filter Filter, fn func(page []Memory) error) error {
+	var after uuid.UUID
+	for {
+		page, err := t.List(ctx, filter, Order{After: after}, pageSize)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		after = page[len(page)-1].ID
+		if err := fn(page); err != nil {
+			return err
+		}
+		if len(page) < pageSize {
+			return nil
+		}
+	}
+}
+
+// EmbedPending embeds up to limit (1 to 1000) memories that have no vector of the client's
+// model: stored while the embedder was down, in a transaction, or by another model. It returns
+// how many it embedded; fewer than limit means that none are left.
+func (t Tenant) EmbedPending(ctx context.Context, limit int) (int, error) {
+	c := t.client
+	if c.embedder == nil {
+		return 0, nil
+	}
+	pending, err := t.List(ctx, Filter{Audience: Audience{Everyone: true}, NotModel: c.model(), History: true}, Order{}, limit)
+	if err != nil || len(pending) == 0 {
+		return 0, err
+	}
+	texts := make([]string, len(pending))
+	for i := range pending {
+		texts[i] = pending[i].Content
+	}
+	vectors, err := embedTexts(ctx, c.embedder, texts)
+	if err != nil {
+		return 0, err
+	}
+	byScope := map[Scope][]uuid.UUID{}
+	made := map[uuid.UUID]int{}
+	for i := range pending {
+		byScope[pending[i].Scope] = append(byScope[pending[i].Scope], pending[i].ID)
+		made[pending[i].ID] = i
+	}
+	for scope, ids := range byScope {
+		err := c.backend.Change(ctx, t.id, []Scope{scope}, func(ctx context.Context, w Writer) error {
+			memories, err := w.Get(ctx, ids)
+			if err != nil {
+				return err
+			}
+			var embedded []Memory
+			for i := range memories {
+				at := made[memories[i].ID]
+				if memories[i].Content == texts[at] { // else it changed, and waits again
+					memories[i].Vector, memories[i].Model = vectors[at], c.model()
+					embedded = append(embedded, memories[i])
+				}
+			}
+			return w.Put(ctx, embedded)
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return len(pending), nil
+}

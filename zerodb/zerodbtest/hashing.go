@@ -1,0 +1,60 @@
+package zerodbtest
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/engardehq/madansara/zerodb"
+)
+
+// Hashing is an embedder that gives texts with common words a high cosine: each
+// word adds one or takes one at a place that its hash says. It needs nothing and is
+// the same everywhere; it knows no synonyms.
+type Hashing struct {
+	// Dimensions is the length of the vectors; 0 is 64.
+	Dimensions int
+	// Name distinguishes embedders; "" is "hashing".
+	Name string
+	down atomic.Bool
+}
+
+// SetDown makes every Embed fail, until it is called with false.
+func (h *Hashing) SetDown(down bool) { h.down.Store(down) }
+
+// Embed embeds.
+func (h *Hashing) Embed(_ context.Context, texts []string) ([][]float32, error) {
+	if h.down.Load() {
+		return nil, errors.New("the embedder is down")
+	}
+	vectors := make([][]float32, len(texts))
+	for i, text := range texts {
+		vectors[i] = make([]float32, h.Dimension())
+		for _, term := range zerodb.Terms(text) {
+			hash := fnv.New64a()
+			_, _ = hash.Write([]byte(term)) // never fails
+			sum := hash.Sum64()
+			vectors[i][sum%uint64(h.Dimension())] += float32(int(sum>>62&1)*2 - 1)
+		}
+	}
+	return vectors, nil
+}
+
+// Model names the dimension too.
+func (h *Hashing) Model() string {
+	name := h.Name
+	if name == "" {
+		name = "hashing"
+	}
+	return name + "/" + strconv.Itoa(h.Dimension())
+}
+
+// Dimension is the length of the vectors.
+func (h *Hashing) Dimension() int {
+	if h.Dimensions == 0 {
+		return 64
+	}
+	return h.Dimensions
+}
