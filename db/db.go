@@ -3,7 +3,7 @@ package db
 
 import "embed"
 
-// Migrations holds core/migrations and madansara/migrations.
+// Migrations holds a folder <service>/migrations for each service.
 //
-//go:embed core/migrations/*.sql madansara/migrations/*.sql
+//go:embed */migrations/*.sql
 var Migrations embed.FS

@@ -51,6 +51,7 @@ func up(t *testing.T, dataDir string) *running {
 	r.cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dataDir, "MADANSARA_DATA_DIR=" + dataDir,
 		"PORT=" + freePort(t), "SHOP_PORT=" + freePort(t), "MAILBOX_PORT=" + freePort(t),
+		"ENGARDE_CORE_URL=http://127.0.0.1:" + freePort(t), "ONSIDE_URL=http://127.0.0.1:" + freePort(t), "SANKORE_URL=http://127.0.0.1:" + freePort(t),
 	}
 	r.cmd.Stderr = r.log
 	stdout, err := r.cmd.StdoutPipe()

@@ -103,7 +103,7 @@ type up struct {
 }
 
 func start(ctx context.Context, program, data string) (*up, error) {
-	ports := make([]string, 3)
+	ports := make([]string, 6)
 	for i := range ports {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
@@ -118,6 +118,7 @@ func start(ctx context.Context, program, data string) (*up, error) {
 	u.cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + data, "MADANSARA_DATA_DIR=" + data, "LOG_LEVEL=error",
 		"API_RATE_LIMIT=0", "PORT=" + ports[0], "SHOP_PORT=" + ports[1], "MAILBOX_PORT=" + ports[2],
+		"ENGARDE_CORE_URL=http://127.0.0.1:" + ports[3], "ONSIDE_URL=http://127.0.0.1:" + ports[4], "SANKORE_URL=http://127.0.0.1:" + ports[5],
 	}
 	u.cmd.Stderr = os.Stderr
 	stdout, err := u.cmd.StdoutPipe()

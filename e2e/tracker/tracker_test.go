@@ -40,7 +40,7 @@ func start(t *testing.T) world {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // clean-ups outlive the test's own
 	url := dbtest.URL(t)
-	cfg, err := config.Load(map[string]string{"SECRET_KEY": strings.Repeat("k", 32), "DB_POOL_SIZE": "2", "DB_MAX_OVERFLOW": "4"})
+	cfg, err := config.Load(map[string]string{"SECRET_KEY": strings.Repeat("k", 32), "SERVICE_MESH_SECRET": strings.Repeat("m", 32), "DB_POOL_SIZE": "2", "DB_MAX_OVERFLOW": "4"})
 	require.NoError(t, err)
 	observed, err := telemetry.Start(t.Context(), telemetry.Options{Service: "madan-sara", Version: "test", Level: "error", Output: io.Discard})
 	require.NoError(t, err)

@@ -22,8 +22,8 @@ const (
 )
 
 type commands struct {
-	Up      upCommand      `cmd:"" help:"Start everything on this machine: database, service, demo shop, mailbox."`
-	Serve   serveCommand   `cmd:"" help:"Run the service alone, on the database ENGARDE_DATABASE_URL names."`
+	Up      upCommand      `cmd:"" help:"Start everything on this machine: database, the four services, demo shop, mailbox."`
+	Serve   serveCommand   `cmd:"" help:"Run one service, on the database ENGARDE_DATABASE_URL names."`
 	Migrate migrateCommand `cmd:"" help:"Make or update the tables in the database. Run it before serve, at each release."`
 	Config  configCommand  `cmd:"" help:"Show every environment variable and its value, secrets masked."`
 	Version versionCommand `cmd:"" help:"Show the version."`
@@ -42,11 +42,17 @@ type usageError struct{ error }
 func (e usageError) Unwrap() error { return e.error }
 
 // config reads the environment.
-func (p process) config() (config.Config, error) {
+func (p process) config() (config.Config, error) { return p.configOn("") }
+
+// configOn reads the environment; PORT is the given one when it is not set.
+func (p process) configOn(port string) (config.Config, error) {
 	set := map[string]string{}
 	for _, pair := range p.environ {
 		name, value, _ := strings.Cut(pair, "=")
 		set[name] = value
+	}
+	if strings.TrimSpace(set["PORT"]) == "" {
+		set["PORT"] = port
 	}
 	cfg, err := config.Load(set)
 	if err != nil {

@@ -138,14 +138,15 @@ func up(t *testing.T, data string) *world {
 	w := &world{said: map[string]string{}, out: &bytes.Buffer{}, ended: make(chan error, 1)}
 	w.cmd = exec.Command(program, "up")
 	w.cmd.Env = append(os.Environ(), mainVariable+"=1", "MADANSARA_DATA_DIR="+data,
-		"PORT="+freePort(t), "SHOP_PORT="+freePort(t), "MAILBOX_PORT="+freePort(t), "LOG_LEVEL=warn")
+		"PORT="+freePort(t), "SHOP_PORT="+freePort(t), "MAILBOX_PORT="+freePort(t), "LOG_LEVEL=warn",
+		"ENGARDE_CORE_URL=http://127.0.0.1:"+freePort(t), "ONSIDE_URL=http://127.0.0.1:"+freePort(t), "SANKORE_URL=http://127.0.0.1:"+freePort(t))
 	w.cmd.Stderr = w.out
 	stdout, err := w.cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, w.cmd.Start())
 	t.Cleanup(func() { _ = w.cmd.Process.Kill() })
 	lines := bufio.NewScanner(stdout)
-	for len(w.said) < 7 && lines.Scan() {
+	for len(w.said) < 10 && lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), " ")
 		w.said[name] = strings.TrimSpace(value)
 		if name == "API" || name == "Write" { // "API docs", "API key", "Write key"
@@ -154,7 +155,7 @@ func up(t *testing.T, data string) *world {
 			w.said[name+" "+kind] = strings.TrimSpace(rest)
 		}
 	}
-	require.Len(t, w.said, 7, "up said: %v; %s", w.said, w.out)
+	require.Len(t, w.said, 10, "up said: %v; %s", w.said, w.out)
 	var drained sync.WaitGroup
 	drained.Go(func() { _, _ = io.Copy(io.Discard, stdout) })
 	go func() {

@@ -55,17 +55,22 @@ func (d database) stop() error {
 
 func setDefaultLogger(logger *slog.Logger) { slog.SetDefault(logger) }
 
-// withSecretKey gives development a signing key of its own, kept in the data
-// folder so that links in mails live as long as the data.
-func withSecretKey(cfg config.Config) (config.Config, error) {
-	if cfg.SecretKey != "" {
-		return cfg, nil
+// withKeptSecrets gives development secrets of its own, kept in the data folder: links in
+// mails live as long as the data, and the services of one folder know each other.
+func withKeptSecrets(cfg config.Config) (config.Config, error) {
+	for _, secret := range []struct {
+		value *config.Secret
+		file  string
+	}{{&cfg.SecretKey, "secret-key"}, {&cfg.ServiceMeshSecret, "service-mesh-secret"}} {
+		if *secret.value != "" {
+			continue
+		}
+		kept, err := keptSecret(filepath.Join(cfg.DataDir, secret.file), func() (string, error) { return rand.Text() + rand.Text(), nil })
+		if err != nil {
+			return cfg, err
+		}
+		*secret.value = config.Secret(kept)
 	}
-	key, err := keptSecret(filepath.Join(cfg.DataDir, "secret-key"), func() (string, error) { return rand.Text() + rand.Text(), nil })
-	if err != nil {
-		return cfg, err
-	}
-	cfg.SecretKey = config.Secret(key)
 	return cfg, nil
 }
 

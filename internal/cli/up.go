@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +28,7 @@ import (
 	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/migrate"
 	"github.com/engardehq/madansara/internal/telemetry"
+	"github.com/engardehq/madansara/mesh"
 )
 
 // ownerEmail logs in to the demo tenant.
@@ -67,13 +70,13 @@ func (c *upCommand) Run(ctx context.Context, p process) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, database.stop()) }()
-	if cfg, err = withSecretKey(cfg); err != nil {
+	if cfg, err = withKeptSecrets(cfg); err != nil {
 		return err
 	}
 	if err := migrate.Up(ctx, database.url); err != nil {
 		return err
 	}
-	return withTelemetry(ctx, cfg, p, true, func(t *telemetry.Telemetry) error {
+	return withTelemetry(ctx, cfg, p, mesh.MadanSara, true, func(t *telemetry.Telemetry) error {
 		s := surroundings{cfg: cfg, database: database, ports: ports, telemetry: t}
 		return s.run(ctx, p)
 	})
@@ -81,15 +84,17 @@ func (c *upCommand) Run(ctx context.Context, p process) (err error) {
 
 // ports are taken before anything else is started, so that one in use costs
 // nobody a start.
-type ports struct{ service, shop, mailbox net.Listener }
+type ports struct {
+	services      map[string]net.Listener // by the service's id
+	shop, mailbox net.Listener
+}
 
 func (c *upCommand) listen(ctx context.Context, cfg config.Config) (ports, error) {
-	var p ports
-	var err error
-	if p.service, err = listen(ctx, "", cfg.Port, "PORT"); err != nil {
-		return p, err
+	p, err := listenServices(ctx, cfg)
+	if err == nil {
+		p.shop, err = listen(ctx, loopback, c.ShopPort, "SHOP_PORT")
 	}
-	if p.shop, err = listen(ctx, loopback, c.ShopPort, "SHOP_PORT"); err == nil && cfg.SMTPHost == "" {
+	if err == nil && cfg.SMTPHost == "" {
 		p.mailbox, err = listen(ctx, loopback, c.MailboxPort, "MAILBOX_PORT")
 	}
 	if err != nil {
@@ -99,7 +104,7 @@ func (c *upCommand) listen(ctx context.Context, cfg config.Config) (ports, error
 }
 
 func (p ports) close() {
-	for _, listener := range []net.Listener{p.service, p.shop, p.mailbox} {
+	for _, listener := range append(slices.Collect(maps.Values(p.services)), p.shop, p.mailbox) {
 		if listener != nil {
 			_ = listener.Close() // whoever served it has closed it already
 		}
@@ -130,14 +135,12 @@ func (s surroundings) run(ctx context.Context, p process) (err error) {
 			return httpkit.Serve(groupCtx, s.ports.mailbox, box.Handler(), time.Second, s.telemetry.Logger)
 		})
 	}
-	service, err := app.New(ctx, app.Options{
-		Config: s.cfg, DatabaseURL: s.database.url, Version: programVersion(), Telemetry: s.telemetry, Clock: clock,
-	})
+	services, err := s.services(ctx, p, clock)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeService(ctx, service)) }()
-	made, err := makeDemo(ctx, s.cfg, service.Accounts())
+	defer func() { err = errors.Join(err, services.close(ctx)) }()
+	made, err := makeDemo(ctx, s.cfg, services[mesh.Core].app.Accounts())
 	if err != nil {
 		return err
 	}
@@ -148,7 +151,9 @@ func (s surroundings) run(ctx context.Context, p process) (err error) {
 	if err != nil {
 		return err
 	}
-	group.Go(func() error { return service.Serve(groupCtx, s.ports.service) })
+	for id, service := range services {
+		group.Go(func() error { return service.app.Serve(groupCtx, s.ports.services[id]) })
+	}
 	group.Go(func() error {
 		served := httpkit.Serve(groupCtx, s.ports.shop, store, time.Second, s.telemetry.Logger)
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
@@ -196,6 +201,9 @@ func (s surroundings) tell(p process, made demo) {
 	}
 	for _, line := range append(lines, [][2]string{
 		{"API docs", s.cfg.PublicBaseURL + "/docs"},
+		{"Core", s.cfg.CoreURL + "/docs"},
+		{"Onside", s.cfg.OnsideURL + "/docs"},
+		{"Sankore", s.cfg.SankoreURL + "/docs"},
 		{"API key", made.APIKey},
 		{"Write key", made.WriteKey},
 	}...) {

@@ -40,6 +40,10 @@ func authenticate(who Authenticator, open func(*http.Request) bool, next http.Ha
 			next.ServeHTTP(w, r)
 			return
 		}
+		if principal, known := PrincipalFrom(r.Context()); known { // another service, by its signature
+			admit(w, r, principal, next)
+			return
+		}
 		principal, err := principalOf(who, r)
 		if err != nil {
 			WriteProblem(w, err)
@@ -49,14 +53,18 @@ func authenticate(who Authenticator, open func(*http.Request) bool, next http.Ha
 			next.ServeHTTP(w, r)
 			return
 		}
-		if info := requestOf(r.Context()); info != nil {
-			info.principal = *principal
-		}
-		// What a tenant sees stays out of shared and back-button caches; a
-		// static file sets its own header.
-		w.Header().Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r.WithContext(WithPrincipal(r.Context(), *principal)))
+		admit(w, r, *principal, next)
 	})
+}
+
+func admit(w http.ResponseWriter, r *http.Request, principal Principal, next http.Handler) {
+	if info := requestOf(r.Context()); info != nil {
+		info.principal = principal
+	}
+	// What a tenant sees stays out of shared and back-button caches; a
+	// static file sets its own header.
+	w.Header().Set("Cache-Control", "no-store")
+	next.ServeHTTP(w, r.WithContext(WithPrincipal(r.Context(), principal)))
 }
 
 func principalOf(who Authenticator, r *http.Request) (*Principal, error) {

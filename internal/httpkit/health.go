@@ -49,7 +49,7 @@ type Health struct {
 // Routes adds /health, /health/live and /health/ready.
 func (h *Health) Routes(r *Router) {
 	r.Handle("GET /health/live", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		writeHealth(w, http.StatusOK, map[string]any{"status": "alive"})
+		WriteJSON(w, http.StatusOK, map[string]any{"status": "alive"})
 	}))
 	r.Handle("GET /health/ready", http.HandlerFunc(h.ready))
 	r.Handle("GET /health", http.HandlerFunc(h.health))
@@ -68,10 +68,10 @@ func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		logNotReady(r.Context(), err)
-		writeHealth(w, http.StatusServiceUnavailable, map[string]any{"status": "not_ready"})
+		WriteJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "not_ready"})
 		return
 	}
-	writeHealth(w, http.StatusOK, map[string]any{"status": "ready"})
+	WriteJSON(w, http.StatusOK, map[string]any{"status": "ready"})
 }
 
 func (h *Health) health(w http.ResponseWriter, r *http.Request) {
@@ -106,7 +106,7 @@ func (h *Health) health(w http.ResponseWriter, r *http.Request) {
 	if overall == Unhealthy {
 		code = http.StatusServiceUnavailable
 	}
-	writeHealth(w, code, map[string]any{"status": overall, "service": h.Service, "version": h.Version, "components": named})
+	WriteJSON(w, code, map[string]any{"status": overall, "service": h.Service, "version": h.Version, "components": named})
 }
 
 func (c Check) ask(ctx context.Context) Component {
@@ -123,7 +123,9 @@ func (c Check) ask(ctx context.Context) Component {
 	}
 }
 
-func writeHealth(w http.ResponseWriter, status int, body map[string]any) {
+// WriteJSON answers with a body that must not be cached, for handlers that are no
+// operations.
+func WriteJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

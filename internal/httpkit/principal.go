@@ -7,13 +7,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// Principal is who a request acts for: a person with a log-in session, or a key.
+// Principal is who a request acts for: a person with a log-in session, a key, or
+// another service of the platform.
 type Principal struct {
-	Tenant uuid.UUID
-	ID     string    // names the key or user in logs and rate limits, "key <uuid>"
-	User   uuid.UUID // uuid.Nil for a key
-	Name   string    // for display and audit: an e-mail address, a key's name
-	Scopes []string  // "outreach:write", ...; "*" is every scope
+	Tenant  uuid.UUID // uuid.Nil for a service that acts for none
+	ID      string    // names the key, user or service in logs and rate limits, "key <uuid>"
+	User    uuid.UUID // uuid.Nil for a key or service
+	Service string    // the calling service's id; "" for everybody else
+	Name    string    // for display and audit: an e-mail address, a key's name
+	Scopes  []string  // "outreach:write", ...; "*" is every scope
 }
 
 // Allows reports whether the principal holds scope.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
 
 	"github.com/engardehq/madansara/internal/fault"
 )
@@ -71,6 +72,9 @@ func authorize(ctx context.Context, op huma.Operation) error {
 	principal, ok := PrincipalFrom(ctx)
 	if !ok {
 		return fault.New(fault.Unauthenticated, "Send an API key as 'Authorization: Bearer <key>', or log in.")
+	}
+	if principal.Service != "" && principal.Tenant == uuid.Nil {
+		return fault.New(fault.Invalid, "The call of %s names no tenant.", principal.Service)
 	}
 	for _, requirement := range op.Security {
 		for _, scopes := range requirement {

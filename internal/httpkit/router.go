@@ -20,6 +20,9 @@ type RouterConfig struct {
 	Title, Version, Description string
 
 	Authenticator Authenticator
+	// Peers, if set, stands before the Authenticator: it judges requests that
+	// another service signed, and puts their principal into the context.
+	Peers func(http.Handler) http.Handler
 	// Origins may call the API from a browser. OpenPaths (exact, or a prefix
 	// that ends in "/") may be called from any.
 	Origins   []string
@@ -119,6 +122,9 @@ func (r *Router) Handler() http.Handler {
 	h = limitBy(r.cfg.Limiter, only(not(open), callerOf), h)
 	if r.cfg.Authenticator != nil {
 		h = authenticate(r.cfg.Authenticator, open, h)
+		if r.cfg.Peers != nil {
+			h = r.cfg.Peers(h)
+		}
 		// Wrong keys cost a look-up each, so an address may not try for ever.
 		h = limitBy(r.cfg.Limiter, only(not(open), func(req *http.Request) string {
 			if req.Header.Get("Authorization") == "" {
@@ -181,8 +187,12 @@ func boundRequest(maxBody int64, timeout time.Duration, next http.Handler) http.
 }
 
 // callerOf names whom a request counts against: the key or user, else the address.
+// Services are not counted: one call of theirs may be any tenant's, and the mesh bounds them.
 func callerOf(r *http.Request) string {
 	if p, ok := PrincipalFrom(r.Context()); ok {
+		if p.Service != "" {
+			return ""
+		}
 		return p.ID
 	}
 	return ClientIP(r.Context())

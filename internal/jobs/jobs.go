@@ -45,6 +45,8 @@ type Queue struct {
 // Config says which jobs this process works and how a dead process's jobs are
 // taken over.
 type Config struct {
+	// Schema holds the service's queue; empty is [migrate.RiverSchema].
+	Schema string
 	// Workers knows the job kinds; register them before New. Nil only enqueues.
 	Workers *river.Workers
 	// Queues names the queues to work and how many jobs of each at once.
@@ -63,6 +65,9 @@ type Config struct {
 
 // withDefaults fills what is zero and refuses what cannot be safe.
 func (c Config) withDefaults() (Config, error) {
+	if c.Schema == "" {
+		c.Schema = migrate.RiverSchema
+	}
 	if c.JobTimeout == 0 {
 		c.JobTimeout = defaultJobTimeout
 	}
@@ -94,7 +99,7 @@ func New(db *engardedb.DB, cfg Config) (*Queue, error) {
 	stopping := make(chan struct{})
 	client, err := river.NewClient(riverpgxv5.New(db.Pool()), &river.Config{
 		ID:     id,
-		Schema: migrate.RiverSchema, Workers: cfg.Workers, Queues: cfg.Queues,
+		Schema: cfg.Schema, Workers: cfg.Workers, Queues: cfg.Queues,
 		JobTimeout: cfg.JobTimeout, RescueStuckJobsAfter: cfg.RescueAfter,
 		Middleware: []rivertype.Middleware{river.WorkerMiddlewareFunc(
 			func(ctx context.Context, _ *rivertype.JobRow, work func(context.Context) error) error {
@@ -109,7 +114,7 @@ func New(db *engardedb.DB, cfg Config) (*Queue, error) {
 	}
 	q := &Queue{client: client, stopping: stopping}
 	if cfg.Workers != nil {
-		q.alive = &liveness{pool: db.Pool(), id: id, logger: cfg.Logger}
+		q.alive = &liveness{pool: db.Pool(), table: pgx.Identifier{cfg.Schema, "river_job"}.Sanitize(), id: id, logger: cfg.Logger}
 	}
 	return q, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +30,7 @@ const (
 // once in any case, and a sender's records tell its messages from another's.
 type liveness struct {
 	pool   *pgxpool.Pool
+	table  string // of the queue's jobs
 	id     string // of this process, as the queue writes it to the jobs it works
 	logger *slog.Logger
 	// suspects had no lock at the last look.
@@ -132,18 +134,18 @@ func wait(ctx context.Context, tick <-chan time.Time) bool {
 }
 
 // findDead names the processes that have running jobs and no lock. The locks it
-// gets in looking end with the statement's transaction.
+// gets in looking end with the statement's transaction. JOBS is the table.
 const findDead = `
 WITH working AS MATERIALIZED (
 	SELECT DISTINCT attempted_by[array_upper(attempted_by, 1)] AS client
-	FROM river.river_job WHERE state = 'running'
+	FROM JOBS WHERE state = 'running'
 )
 SELECT client FROM working
 WHERE client <> $1 AND pg_try_advisory_xact_lock(hashtextextended('job client ' || client, 0))`
 
 // takeOver makes the jobs of dead processes available. It leaves the reason with them.
 const takeOver = `
-UPDATE river.river_job SET state = 'available', scheduled_at = now(),
+UPDATE JOBS SET state = 'available', scheduled_at = now(),
 	errors = array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt, 'error', $2::text, 'trace', ''))
 WHERE state = 'running' AND attempted_by[array_upper(attempted_by, 1)] = ANY($1)
 RETURNING id`
@@ -154,7 +156,7 @@ const takenOver = "The process that ran this job died."
 func (l *liveness) look(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	rows, err := conn.Query(ctx, findDead, l.id)
+	rows, err := conn.Query(ctx, strings.ReplaceAll(findDead, "JOBS", l.table), l.id)
 	if err != nil {
 		return fmt.Errorf("look for dead processes: %w", err)
 	}
@@ -174,7 +176,7 @@ func (l *liveness) look(ctx context.Context, conn *pgx.Conn) error {
 	if len(dead) == 0 {
 		return nil
 	}
-	rows, err = conn.Query(ctx, takeOver, dead, takenOver)
+	rows, err = conn.Query(ctx, strings.ReplaceAll(takeOver, "JOBS", l.table), dead, takenOver)
 	if err != nil {
 		return fmt.Errorf("take over a dead process's jobs: %w", err)
 	}

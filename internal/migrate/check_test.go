@@ -13,7 +13,7 @@ import (
 func TestCheckTellsAnOldDatabase(t *testing.T) {
 	t.Parallel()
 	url, db := dbtest.App(t, "madan_sara_app")
-	require.NoError(t, migrate.Check(t.Context(), db.Pool()))
+	require.NoError(t, migrate.Check(t.Context(), db.Pool(), migrate.RiverSchema))
 
 	conn, err := pgx.Connect(t.Context(), url)
 	require.NoError(t, err)
@@ -24,7 +24,7 @@ func TestCheckTellsAnOldDatabase(t *testing.T) {
 	} {
 		_, err = conn.Exec(t.Context(), change)
 		require.NoError(t, err)
-		require.ErrorIs(t, migrate.Check(t.Context(), db.Pool()), migrate.ErrBehind)
+		require.ErrorIs(t, migrate.Check(t.Context(), db.Pool(), migrate.RiverSchema), migrate.ErrBehind)
 	}
 }
 
@@ -36,5 +36,5 @@ func TestANewerDatabaseIsFine(t *testing.T) {
 	defer conn.Close(t.Context())
 	_, err = conn.Exec(t.Context(), "insert into goose_madansara (version_id, is_applied) values (99999, true)")
 	require.NoError(t, err)
-	require.NoError(t, migrate.Check(t.Context(), db.Pool()))
+	require.NoError(t, migrate.Check(t.Context(), db.Pool(), migrate.RiverSchema))
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -20,17 +22,34 @@ import (
 	"github.com/engardehq/madansara/db"
 )
 
-// RiverSchema is where the job queue keeps its tables: they belong to no tenant.
-const RiverSchema = "river"
+// Schemas of the job queues. Their tables belong to no tenant, and each service
+// has its own queue: no service may work, or discard, another's jobs.
+const (
+	RiverSchema        = "river" // Madan Sara's
+	CoreRiverSchema    = "river_core"
+	OnsideRiverSchema  = "river_onside"
+	SankoreRiverSchema = "river_sankore"
+)
+
+// queues says which role works which queue.
+var queues = []struct{ schema, role string }{
+	{RiverSchema, "madan_sara_app"},
+	{CoreRiverSchema, "engarde_core_app"},
+	{OnsideRiverSchema, "onside_app"},
+	{SankoreRiverSchema, "sankore_app"},
+}
 
 // services in the order their schemas build on each other.
-var services = []string{"core", "madansara"}
+var services = slices.DeleteFunc([]string{"core", "zerodb", "madansara", "onside", "sankore"}, func(service string) bool {
+	_, err := fs.Stat(db.Migrations, service)
+	return err != nil // a service without tables yet
+})
 
 // advisoryLock serialises concurrent migrators of one database.
 const advisoryLock = 0x6d6164616e // "madan"
 
-// Up applies every migration that is missing, of Core, Madan Sara and the job
-// queue. Any number of processes may call it at once. url must name a role that
+// Up applies every migration that is missing, of the services and their job
+// queues. Any number of processes may call it at once. url must name a role that
 // may create tables and roles.
 func Up(ctx context.Context, url string) error {
 	return withDatabase(ctx, url, func(pool *sql.DB) error {
@@ -47,78 +66,60 @@ func Up(ctx context.Context, url string) error {
 	})
 }
 
-// Pending returns how many migrations the database lacks.
-func Pending(ctx context.Context, url string) (int, error) {
-	pending := 0
-	err := withDatabase(ctx, url, func(pool *sql.DB) error {
-		for _, service := range services {
-			provider, err := provider(pool, service)
-			if err != nil {
-				return err
-			}
-			statuses, err := provider.Status(ctx)
-			if err != nil {
-				return fmt.Errorf("migration status of %s: %w", service, err)
-			}
-			for _, status := range statuses {
-				if status.State == goose.StatePending {
-					pending++
-				}
-			}
-		}
-		return nil
-	})
-	return pending, err
-}
-
 // ErrBehind says that a database lacks migrations this binary needs.
 var ErrBehind = errors.New("the database lacks migrations; run: madansara migrate")
 
 // Check returns ErrBehind unless the database has every migration of this
-// binary. It only reads, so that a service may ask through its own pool. A
-// newer database is fine: it is being rolled out.
-func Check(ctx context.Context, pool *pgxpool.Pool) error {
-	const question = `select (select coalesce(max(version_id), 0) from goose_core), (select coalesce(max(version_id), 0) from goose_madansara),
-		(select coalesce(max(version), 0) from river.river_migration where line = 'main')`
-	var core, madansara, queue int64
-	if err := pool.QueryRow(ctx, question).Scan(&core, &madansara, &queue); err != nil {
+// binary, and of the job queue in the given schema. It only reads, so that a service may
+// ask through its own pool. A newer database is fine: it is being rolled out.
+func Check(ctx context.Context, pool *pgxpool.Pool, queue string) error {
+	wanted, err := newest()
+	if err != nil {
+		return err
+	}
+	columns := make([]string, 0, len(wanted))
+	for _, service := range services {
+		columns = append(columns, "coalesce((select max(version_id) from "+pgx.Identifier{"goose_" + service}.Sanitize()+"), 0)")
+	}
+	columns = append(columns, "coalesce((select max(version) from "+pgx.Identifier{queue, "river_migration"}.Sanitize()+" where line = 'main'), 0)")
+	var found []int64
+	if err := pool.QueryRow(ctx, "select array["+strings.Join(columns, ", ")+"]::bigint[]").Scan(&found); err != nil {
 		var pgErr *pgconn.PgError
 		if errors.As(err, &pgErr) && (pgErr.Code == "42P01" || pgErr.Code == "3F000" || pgErr.Code == "42501") {
 			return ErrBehind // no such table or schema, or not ours to read yet
 		}
 		return fmt.Errorf("read the database's version: %w", err)
 	}
-	wanted, err := newest()
-	if err != nil {
-		return err
-	}
-	if core < wanted[0] || madansara < wanted[1] || queue < wanted[2] {
-		return ErrBehind
+	for i := range wanted {
+		if found[i] < wanted[i] {
+			return ErrBehind
+		}
 	}
 	return nil
 }
 
-// newest returns the versions this binary needs: Core's, Madan Sara's, the job queue's.
-var newest = sync.OnceValues(func() (versions [3]int64, err error) {
+// newest returns the versions this binary needs: each service's, then the job queue's.
+var newest = sync.OnceValues(func() ([]int64, error) {
+	versions := make([]int64, len(services)+1)
 	for i, service := range services {
 		names, err := fs.Glob(db.Migrations, service+"/migrations/*.sql")
 		if err != nil {
-			return versions, fmt.Errorf("migrate: files of %s: %w", service, err)
+			return nil, fmt.Errorf("migrate: files of %s: %w", service, err)
 		}
 		for _, name := range names {
 			version, err := goose.NumericComponent(name)
 			if err != nil {
-				return versions, fmt.Errorf("migrate: %s: %w", name, err)
+				return nil, fmt.Errorf("migrate: %s: %w", name, err)
 			}
 			versions[i] = max(versions[i], version)
 		}
 	}
 	migrator, err := rivermigrate.New(riverdatabasesql.New(nil), nil)
 	if err != nil {
-		return versions, fmt.Errorf("migrate: versions of the job queue: %w", err)
+		return nil, fmt.Errorf("migrate: versions of the job queue: %w", err)
 	}
 	for _, migration := range migrator.AllVersions() {
-		versions[2] = max(versions[2], int64(migration.Version))
+		versions[len(services)] = max(versions[len(services)], int64(migration.Version))
 	}
 	return versions, nil
 })
@@ -160,24 +161,28 @@ func provider(pool *sql.DB, service string) (*goose.Provider, error) {
 }
 
 func upRiver(ctx context.Context, pool *sql.DB) error {
-	if _, err := pool.ExecContext(ctx, "create schema if not exists "+RiverSchema); err != nil {
-		return fmt.Errorf("migrate the job queue: %w", err)
-	}
-	migrator, err := rivermigrate.New(riverdatabasesql.New(pool), &rivermigrate.Config{Schema: RiverSchema})
-	if err != nil {
-		return fmt.Errorf("migrate the job queue: %w", err)
-	}
-	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
-		return fmt.Errorf("migrate the job queue: %w", err)
-	}
-	// Repeated at every migration because a new River version may add tables.
-	const grants = `
-		grant usage on schema river to madan_sara_app;
-		grant select, insert, update, delete on all tables in schema river to madan_sara_app;
-		grant usage, select on all sequences in schema river to madan_sara_app;
-		grant select on goose_core, goose_madansara to madan_sara_app`
-	if _, err := pool.ExecContext(ctx, grants); err != nil {
-		return fmt.Errorf("let the services use the job queue: %w", err)
+	for _, queue := range queues {
+		if _, err := pool.ExecContext(ctx, "create schema if not exists "+queue.schema); err != nil {
+			return fmt.Errorf("migrate the job queue %s: %w", queue.schema, err)
+		}
+		migrator, err := rivermigrate.New(riverdatabasesql.New(pool), &rivermigrate.Config{Schema: queue.schema})
+		if err != nil {
+			return fmt.Errorf("migrate the job queue %s: %w", queue.schema, err)
+		}
+		if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+			return fmt.Errorf("migrate the job queue %s: %w", queue.schema, err)
+		}
+		// Repeated at every migration because a new River version may add tables.
+		grants := strings.NewReplacer("SCHEMA", queue.schema, "ROLE", queue.role).Replace(`
+			grant usage on schema SCHEMA to ROLE;
+			grant select, insert, update, delete on all tables in schema SCHEMA to ROLE;
+			grant usage, select on all sequences in schema SCHEMA to ROLE`)
+		for _, service := range services {
+			grants += "; grant select on goose_" + service + " to " + queue.role
+		}
+		if _, err := pool.ExecContext(ctx, grants); err != nil {
+			return fmt.Errorf("let %s use its job queue: %w", queue.role, err)
+		}
 	}
 	return nil
 }

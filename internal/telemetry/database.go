@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -32,12 +33,15 @@ func (t *Telemetry) Watch(name, help string, value func() int) {
 	))
 }
 
-// WatchJobs publishes how many jobs of the queue are in which state.
-func (t *Telemetry) WatchJobs(pool *pgxpool.Pool) {
-	t.Registry.MustRegister(jobStates{pool})
+// WatchJobs publishes how many jobs of the queue in schema are in which state.
+func (t *Telemetry) WatchJobs(pool *pgxpool.Pool, schema string) {
+	t.Registry.MustRegister(jobStates{pool: pool, table: pgx.Identifier{schema, "river_job"}.Sanitize()})
 }
 
-type jobStates struct{ pool *pgxpool.Pool }
+type jobStates struct {
+	pool  *pgxpool.Pool
+	table string
+}
 
 var jobsDesc = prometheus.NewDesc("river_jobs", "Jobs that are not finished, by queue and state.", []string{"queue", "state"}, nil)
 
@@ -48,7 +52,7 @@ func (jobStates) Describe(out chan<- *prometheus.Desc) { out <- jobsDesc }
 func (j jobStates) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	rows, err := j.pool.Query(ctx, `select queue, state::text, count(*) from river.river_job
+	rows, err := j.pool.Query(ctx, `select queue, state::text, count(*) from `+j.table+`
 		where state in ('available', 'running', 'retryable', 'scheduled', 'pending', 'discarded') group by 1, 2`)
 	if err != nil {
 		return

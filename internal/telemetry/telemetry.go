@@ -131,6 +131,9 @@ func (t *Telemetry) Metrics() http.Handler {
 	return promhttp.HandlerFor(t.Registry, promhttp.HandlerOpts{Timeout: 5 * time.Second})
 }
 
+// TracerProvider makes this service's spans.
+func (t *Telemetry) TracerProvider() *trace.TracerProvider { return t.traces }
+
 // QueryTracer traces database queries, without their arguments; nil when
 // traces go nowhere.
 func (t *Telemetry) QueryTracer() pgx.QueryTracer {

@@ -31,7 +31,9 @@ type Service struct {
 	byOrigin *httpkit.Limiter
 }
 
-// New returns the accounts in db, whose sessions run as engarde_core_app.
+// New returns the accounts in db. Core's role, engarde_core_app, may do everything;
+// another service's may only ask whose a key or a session is ([Service.Key],
+// [Service.Session]).
 func New(db *engardedb.DB, clock clockwork.Clock) *Service {
 	return &Service{
 		db: db, clock: clock, hasher: newHasher(), keys: newKeyCache(), asking: make(chan struct{}, 4),
@@ -56,15 +58,18 @@ const (
 // Scopes are all there are; a secret key holds some of them, or "*".
 var Scopes = []string{
 	"website:read", "contacts:read", "contacts:write", "outreach:read", "outreach:write",
-	"conversion:read", "conversion:write", "ingest:write",
-	"sync:read", "sync:write",
+	"conversion:read", "conversion:write", "ingest:write", "memory:read", "memory:write", "sync:read", "sync:write",
+	"seo:read", "seo:write", "ads:read", "ads:write", "account:read", "integrations:read", "integrations:write",
 }
 
 var scopesOf = map[Role][]string{
-	Owner:    {"*"},
-	Admin:    Scopes,
-	Marketer: {"website:read", "contacts:read", "contacts:write", "outreach:read", "outreach:write", "conversion:read"},
-	Viewer:   {"website:read", "contacts:read", "outreach:read", "conversion:read"},
+	Owner: {"*"},
+	Admin: Scopes,
+	Marketer: {
+		"website:read", "contacts:read", "contacts:write", "outreach:read", "outreach:write", "conversion:read",
+		"seo:read", "seo:write", "ads:read", "ads:write", "memory:read", "memory:write",
+	},
+	Viewer: {"website:read", "contacts:read", "outreach:read", "conversion:read", "seo:read", "ads:read", "memory:read"},
 }
 
 // Tenant is a customer of the platform.

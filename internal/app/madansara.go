@@ -13,7 +13,6 @@ import (
 
 	"github.com/engardehq/madansara/internal/dashboard"
 	"github.com/engardehq/madansara/internal/httpkit"
-	"github.com/engardehq/madansara/internal/jobs"
 	"github.com/engardehq/madansara/internal/madansara/attribution"
 	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
@@ -24,23 +23,13 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 	"github.com/engardehq/madansara/internal/madansara/outreach/tracking"
 	"github.com/engardehq/madansara/internal/madansara/website"
-	"github.com/engardehq/madansara/internal/migrate"
-	"github.com/engardehq/madansara/web/apidocs"
 	"github.com/engardehq/madansara/web/tracker"
 )
 
 // TrackerPath is where sites load the tracker from.
 const TrackerPath = "/tracker.js"
 
-// openPaths are called by other sites' pages and by mail programs: ingest, the
-// tracker, and the links in mails, whose signature is what allows.
-func openPaths() []string {
-	return append(website.OpenPaths(), TrackerPath, "/t/", "/u/")
-}
-
-// build makes the parts in the order they need each other: those that work
-// jobs, the queue, those that enqueue, and the surface.
-func (a *App) build() error {
+func (a *App) buildMadanSara() error {
 	clock, logger, cfg := a.opts.Clock, a.opts.Telemetry.Logger, a.opts.Config
 	workers := river.NewWorkers()
 	models := attribution.New(a.db, clock)
@@ -57,19 +46,17 @@ func (a *App) build() error {
 	if err := sender.RegisterWorkers(workers); err != nil {
 		return err
 	}
-	a.queue, err = jobs.New(a.db, jobs.Config{
-		Workers: workers,
-		Queues: map[string]river.QueueConfig{
-			river.QueueDefault: {MaxWorkers: 4},
-			outreach.Queue:     {MaxWorkers: 8},
-		},
-		Logger: logger,
-	})
-	if err != nil {
+	if err := a.makeQueue(workers, map[string]river.QueueConfig{
+		river.QueueDefault: {MaxWorkers: 4},
+		outreach.Queue:     {MaxWorkers: 8},
+	}); err != nil {
 		return err
 	}
 
-	router := a.router()
+	router, err := a.router(append(website.OpenPaths(), TrackerPath, "/t/", "/u/"))
+	if err != nil {
+		return err
+	}
 	api := router.API()
 	a.accounts.Register(api)
 	contacts := contact.New(a.db)
@@ -98,11 +85,12 @@ func (a *App) build() error {
 		PublicURL: cfg.PublicBaseURL, TrackerPath: TrackerPath, FromName: mailing.FromName, FromEmail: mailing.FromEmail,
 		SecureCookies: strings.HasPrefix(cfg.PublicBaseURL, "https://"),
 	}).Mount(router.Mux())
-	a.health().Routes(router)
-	apidocs.Mount(router.Handle)
-	router.Handle("GET /metrics", a.opts.Telemetry.Metrics())
-	a.handler = router.Handler()
-	return nil
+	return a.finish(router, httpkit.Check{
+		Name: "zerodb",
+		Run: func(context.Context) httpkit.Component {
+			return httpkit.Component{"status": httpkit.NotConfigured, "configured": false}
+		},
+	})
 }
 
 // mailing is how mails leave: over SMTP_HOST, from SMTP_FROM unless they name
@@ -136,53 +124,4 @@ func (a *App) mailing() (outreach.Config, []channel.Adapter, error) {
 		return sending, nil, err
 	}
 	return sending, []channel.Adapter{adapter}, nil
-}
-
-func (a *App) router() *httpkit.Router {
-	cfg := a.opts.Config
-	limiter := func(perSecond float64) *httpkit.Limiter {
-		if perSecond == 0 {
-			return nil
-		}
-		return httpkit.NewLimiter(a.opts.Clock, perSecond, int(2*perSecond), 10_000)
-	}
-	return httpkit.NewRouter(httpkit.RouterConfig{
-		Title: "Madan Sara", Version: a.opts.Version,
-		Description:   "Turns an audience into customers: records what visitors do, writes to them, and says what earned each purchase.",
-		Authenticator: a.accounts,
-		Origins:       append([]string{cfg.PublicBaseURL}, cfg.CORSOrigins...),
-		OpenPaths:     openPaths(), OwnOrigin: cfg.PublicBaseURL,
-		Limiter: limiter(cfg.APIRateLimit), IngestLimiter: limiter(cfg.IngestRateLimit),
-		ProxyHops:  cfg.TrustedProxyHops,
-		Production: strings.HasPrefix(cfg.PublicBaseURL, "https://"),
-		Logger:     a.opts.Telemetry.Logger, Observer: a.opts.Telemetry.Observe,
-	})
-}
-
-func (a *App) health() *httpkit.Health {
-	database := func(status httpkit.Status) httpkit.Component {
-		return httpkit.Component{"status": status, "pool_stats": a.db.Stats()}
-	}
-	return &httpkit.Health{
-		Service: "madan-sara", Version: a.opts.Version,
-		Ready: func(ctx context.Context) error { return migrate.Check(ctx, a.db.Pool()) },
-		Checks: []httpkit.Check{
-			{
-				Name: "database", Critical: true,
-				Run: func(ctx context.Context) httpkit.Component {
-					if err := a.db.Ping(ctx); err != nil {
-						return database(httpkit.Unhealthy)
-					}
-					return database(httpkit.Healthy)
-				},
-				Late: func() httpkit.Component { return database(httpkit.Unhealthy) },
-			},
-			{
-				Name: "zerodb",
-				Run: func(context.Context) httpkit.Component {
-					return httpkit.Component{"status": httpkit.NotConfigured, "configured": false}
-				},
-			},
-		},
-	}
 }

@@ -1,0 +1,127 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/engardehq/madansara/internal/app"
+	"github.com/engardehq/madansara/internal/core/account"
+	"github.com/engardehq/madansara/internal/dbtest"
+	"github.com/engardehq/madansara/mesh"
+	"github.com/engardehq/madansara/mesh/signature"
+)
+
+var meshSecret = strings.Repeat("m", 32)
+
+// TestEveryServiceStarts builds each service on one database, and asks it who it is.
+func TestEveryServiceStarts(t *testing.T) {
+	t.Parallel()
+	databaseURL := dbtest.URL(t)
+	for _, id := range []string{mesh.MadanSara, mesh.Core, mesh.Onside, mesh.Sankore} {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			service := startService(t, id, databaseURL)
+			status, body := get(t, service, "/health")
+			require.Equal(t, http.StatusOK, status)
+			h := readHealth(t, body)
+			require.Equal(t, id, h.Service)
+			require.Contains(t, string(body), `"service_mesh"`)
+			for _, peer := range []string{mesh.MadanSara, mesh.Core, mesh.Onside, mesh.Sankore} {
+				require.Equal(t, peer != id, strings.Contains(string(body), `"`+peer+`":{`), "%s: %s", peer, body)
+			}
+			require.NotContains(t, string(body), "127.0.0.1", "health names no address")
+			status, body = get(t, service, "/api/v1/system/service-mesh-status")
+			require.Equal(t, http.StatusOK, status)
+			require.Contains(t, string(body), `"endpoints"`)
+			for _, path := range []string{"/openapi.json", "/docs", "/metrics", "/health/live", "/health/ready"} {
+				status, _ := get(t, service, path)
+				require.Equal(t, http.StatusOK, status, path)
+			}
+		})
+	}
+}
+
+func startService(t *testing.T, id, databaseURL string, environment ...string) *app.App {
+	t.Helper()
+	opts := options(t, databaseURL, environment...)
+	opts.Service = id
+	service, err := app.New(t.Context(), opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, service.Close(context.WithoutCancel(t.Context()))) })
+	return service
+}
+
+// TestAPeerIsKnownByItsSignature calls an operation of a tenant as another service does.
+func TestAPeerIsKnownByItsSignature(t *testing.T) {
+	t.Parallel()
+	service := startService(t, mesh.MadanSara, dbtest.URL(t), "SERVICE_MESH_ACCEPT_LEGACY", "true")
+	tenant, err := service.Accounts().CreateTenant(t.Context(), account.Tenant{Name: "Shop"})
+	require.NoError(t, err)
+	keys, err := signature.NewKeys(meshSecret)
+	require.NoError(t, err)
+	signer, err := signature.NewSigner(signature.SignerConfig{Keys: keys, Service: mesh.Sankore})
+	require.NoError(t, err)
+
+	const path = "/api/v1/conversion/stats"
+	call := func(change func(*http.Request)) (int, string) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+		change(r)
+		w := httptest.NewRecorder()
+		service.Handler().ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	signed := func(tenant string) func(*http.Request) {
+		return func(r *http.Request) {
+			if tenant != "" {
+				r.Header.Set(signature.HeaderTenant, tenant)
+			}
+			require.NoError(t, signer.Sign(r, mesh.MadanSara))
+		}
+	}
+	status, body := call(signed(tenant.String()))
+	require.Equal(t, http.StatusOK, status, body)
+	status, body = call(signed(""))
+	require.Equal(t, http.StatusUnprocessableEntity, status, body)
+	require.Contains(t, body, "no tenant")
+	status, body = call(signed("shop"))
+	require.Equal(t, http.StatusBadRequest, status, body)
+	status, body = call(func(r *http.Request) {
+		signed(tenant.String())(r)
+		r.URL.RawQuery = "currency=EUR"
+	})
+	require.Equal(t, http.StatusUnauthorized, status, body)
+	status, body = call(func(r *http.Request) {
+		r.Header.Set(signature.HeaderSecret, meshSecret)
+		r.Header.Set(signature.HeaderSource, mesh.Onside)
+		r.Header.Set(signature.HeaderTenant, tenant.String())
+	})
+	require.Equal(t, http.StatusOK, status, "the older form is accepted where a setting says so: %s", body)
+
+	strict := startService(t, mesh.Onside, dbtest.URL(t))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/health", nil)
+	r.Header.Set(signature.HeaderSecret, meshSecret)
+	r.Header.Set(signature.HeaderSource, mesh.Sankore)
+	w := httptest.NewRecorder()
+	strict.Handler().ServeHTTP(w, r)
+	require.Equal(t, http.StatusUnauthorized, w.Code, "and nowhere else")
+}
+
+// TestAddressesStayInside looks at what a deployed service tells strangers.
+func TestAddressesStayInside(t *testing.T) {
+	t.Parallel()
+	service := startService(t, mesh.Core, dbtest.URL(t), "ENVIRONMENT", "staging", "PUBLIC_BASE_URL", "https://core.example.com")
+	status, body := get(t, service, "/api/v1/system/service-mesh-status")
+	require.Equal(t, http.StatusOK, status)
+	require.NotContains(t, string(body), "127.0.0.1")
+	var answer struct {
+		Services map[string]mesh.PeerDetail `json:"services"`
+	}
+	require.NoError(t, json.Unmarshal(body, &answer))
+	require.Len(t, answer.Services, 3)
+}

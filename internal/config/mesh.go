@@ -1,0 +1,65 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/engardehq/madansara/mesh/signature"
+)
+
+// Peers returns every service's base URL by the service's id.
+func (c Config) Peers() map[string]string {
+	return map[string]string{
+		"engarde-core": c.CoreURL, "onside": c.OnsideURL, "madan-sara": c.MadanSaraURL, "sankore": c.SankoreURL,
+	}
+}
+
+// MeshSecrets returns the secrets that verify calls; the first signs.
+func (c Config) MeshSecrets() []string {
+	secrets := []string{string(c.ServiceMeshSecret)}
+	if c.ServiceMeshSecretPrevious != "" {
+		secrets = append(secrets, string(c.ServiceMeshSecretPrevious))
+	}
+	return secrets
+}
+
+func (c *checker) mesh(cfg Config) {
+	shortest := signature.MinSecret
+	if cfg.IsProduction() {
+		shortest = 32
+	}
+	deployed := cfg.Environment == Staging || cfg.Environment == Production
+	switch {
+	case cfg.ServiceMeshSecret == "" && deployed:
+		c.badf("SERVICE_MESH_SECRET", "is needed outside development: services sign their calls with it")
+	case cfg.ServiceMeshSecret != "" && len(cfg.ServiceMeshSecret) < shortest:
+		c.badf("SERVICE_MESH_SECRET", "has %d characters; at least %d are needed", len(cfg.ServiceMeshSecret), shortest)
+	}
+	if cfg.ServiceMeshSecretPrevious != "" && len(cfg.ServiceMeshSecretPrevious) < shortest {
+		c.badf("SERVICE_MESH_SECRET_PREVIOUS", "has %d characters; at least %d are needed", len(cfg.ServiceMeshSecretPrevious), shortest)
+	}
+	if cfg.ServiceMeshTimeout <= 0 {
+		c.badf("SERVICE_MESH_TIMEOUT", "must be more than 0 seconds")
+	}
+	c.between("CIRCUIT_BREAKER_THRESHOLD", cfg.CircuitBreakerThreshold, 1, 1000)
+	for _, peer := range []struct{ name, url string }{
+		{"ENGARDE_CORE_URL", cfg.CoreURL}, {"ONSIDE_URL", cfg.OnsideURL}, {"MADAN_SARA_URL", cfg.MadanSaraURL}, {"SANKORE_URL", cfg.SankoreURL},
+	} {
+		u, err := url.Parse(peer.url)
+		switch {
+		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+			c.badf(peer.name, "is no base URL of the form scheme://host[:port]")
+		case cfg.IsProduction() && u.Scheme == "http" && !isPrivate(u.Hostname()):
+			c.badf(peer.name, "must be https in production, or a host on a private network (*.railway.internal, loopback)")
+		}
+	}
+}
+
+// isPrivate reports whether calls to host do not leave the platform's own network.
+func isPrivate(host string) bool {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.IsLoopback()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".railway.internal")
+}
