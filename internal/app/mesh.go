@@ -11,6 +11,7 @@ import (
 
 	"github.com/engardehq/madansara/internal/config"
 	"github.com/engardehq/madansara/internal/httpkit"
+	"github.com/engardehq/madansara/internal/meshstore"
 	"github.com/engardehq/madansara/mesh"
 	"github.com/engardehq/madansara/mesh/breaker"
 	"github.com/engardehq/madansara/mesh/idempotency"
@@ -44,7 +45,7 @@ func (a *App) peerGuard() (func(http.Handler) http.Handler, error) {
 	cfg := a.opts.Config
 	server := mesh.ServerConfig{
 		Service: a.service.id, Secrets: cfg.MeshSecrets(), Timeout: time.Duration(cfg.ServiceMeshTimeout),
-		Logger: a.opts.Telemetry.Logger, Clock: a.opts.Clock,
+		Nonces: meshstore.NewNonces(a.db, a.opts.Clock), Logger: a.opts.Telemetry.Logger, Clock: a.opts.Clock,
 	}
 	if cfg.ServiceMeshAcceptLegacy {
 		server.LegacySecrets = cfg.MeshSecrets()
@@ -53,7 +54,7 @@ func (a *App) peerGuard() (func(http.Handler) http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	once := idempotency.Middleware(idempotency.Config{Store: idempotency.NewMemory(0, a.opts.Clock), Logger: a.opts.Telemetry.Logger})
+	once := idempotency.Middleware(idempotency.Config{Store: meshstore.NewOperations(a.db, a.opts.Clock), Logger: a.opts.Telemetry.Logger})
 	return func(next http.Handler) http.Handler {
 		signed := guard(asService(once(next)))
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
