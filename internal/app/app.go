@@ -115,7 +115,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err := a.openMesh(); err != nil { //nolint:contextcheck // it lives until it is closed
 		return nil, err
 	}
-	if err := a.service.build(a); err != nil { //nolint:contextcheck // what handles a request takes the request's context
+	if err := a.service.build(a); err != nil {
 		return nil, err
 	}
 	return a, nil

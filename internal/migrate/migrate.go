@@ -173,13 +173,11 @@ func upRiver(ctx context.Context, pool *sql.DB) error {
 			return fmt.Errorf("migrate the job queue %s: %w", queue.schema, err)
 		}
 		// Repeated at every migration because a new River version may add tables.
-		grants := strings.NewReplacer("SCHEMA", queue.schema, "ROLE", queue.role).Replace(`
+		grants := strings.NewReplacer("SCHEMA", queue.schema, "ROLE", queue.role, "VERSIONS", "goose_"+strings.Join(services, ", goose_")).Replace(`
 			grant usage on schema SCHEMA to ROLE;
 			grant select, insert, update, delete on all tables in schema SCHEMA to ROLE;
-			grant usage, select on all sequences in schema SCHEMA to ROLE`)
-		for _, service := range services {
-			grants += "; grant select on goose_" + service + " to " + queue.role
-		}
+			grant usage, select on all sequences in schema SCHEMA to ROLE;
+			grant select on VERSIONS to ROLE`)
 		if _, err := pool.ExecContext(ctx, grants); err != nil {
 			return fmt.Errorf("let %s use its job queue: %w", queue.role, err)
 		}
