@@ -140,11 +140,16 @@ func FactsOf(m *Memory) Facts {
 	return Facts{Type: m.Type, Importance: m.Importance, Confidence: m.Confidence(), ValidFrom: m.ValidFrom, UpdatedAt: m.UpdatedAt}
 }
 
+// MaxStatsAgents is how many agents [Stats.ByAgent] tells apart.
+const MaxStatsAgents = 1000
+
 // Stats are counts of a tenant's memories.
 type Stats struct {
 	Memories int          `json:"memories"`
 	ByType   map[Type]int `json:"by_type"`
 	Agents   int          `json:"agents"` // that stored one
+	// ByAgent counts the memories each agent stored, of up to [MaxStatsAgents]: those with the most.
+	ByAgent map[string]int `json:"by_agent"`
 	// Pending wait to be embedded by the model asked about.
 	Pending int `json:"pending"`
 }

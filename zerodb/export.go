@@ -72,50 +72,130 @@ const maxLine = 1 << 20
 // memories are embedded later. It returns how many it stored; when it fails those before the
 // line named in the error may be stored.
 func (t Tenant) Import(ctx context.Context, r io.Reader) (int, error) {
+	return t.ImportWith(ctx, r, func(_ int, err *Error) error { return err })
+}
+
+// ImportWith is Import for files that may have lines that can't be stored: refused is told
+// of each, and goes on to the next line by returning nil, or ends the import with the
+// error it returns. A line that is no memory at all counts as one; a first line that is no
+// header, and a line of more than a megabyte, end every import.
+func (t Tenant) ImportWith(ctx context.Context, r io.Reader, refused func(line int, err *Error) error) (int, error) {
 	if err := t.check(); err != nil {
 		return 0, err
 	}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 64<<10), maxLine)
-	var header exportHeader
-	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &header) != nil || header.ZeroDB == 0 {
-		return 0, invalid("line 1", "is not the header of an export")
+	if err := importHeader(lines); err != nil {
+		return 0, err
 	}
-	if header.ZeroDB != exportFormat {
-		return 0, invalid("line 1", fmt.Sprintf("the export has format %d, this program reads %d", header.ZeroDB, exportFormat))
-	}
-	stored := 0
-	var page []*Memory
-	for number := 2; lines.Scan(); number++ {
+	in := importing{tenant: t, refused: refused}
+	number := 2
+	for ; lines.Scan(); number++ {
 		if len(lines.Bytes()) == 0 {
 			continue
 		}
-		m, err := t.client.importLine(lines.Bytes())
-		if err != nil {
-			var e *Error
-			if errors.As(err, &e) {
-				e.Field = fmt.Sprintf("line %d: %s", number, e.Field)
+		if err := in.line(ctx, number, lines.Bytes()); err != nil {
+			return in.stored, err
+		}
+	}
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return in.stored, tooLarge(fmt.Sprintf("line %d", number), fmt.Sprintf("is longer than %d bytes, more than any memory takes", maxLine))
+	} else if err != nil {
+		return in.stored, &Error{Kind: ErrInvalid, Field: "import", Message: "can't be read", Err: err}
+	}
+	return in.stored, in.flush(ctx)
+}
+
+func importHeader(lines *bufio.Scanner) error {
+	var header exportHeader
+	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &header) != nil || header.ZeroDB == 0 {
+		return invalid("line 1", "is not the header of an export")
+	}
+	if header.ZeroDB != exportFormat {
+		return invalid("line 1", fmt.Sprintf("the export has format %d, this program reads %d", header.ZeroDB, exportFormat))
+	}
+	return nil
+}
+
+// importing is an import under way.
+type importing struct {
+	tenant  Tenant
+	refused func(line int, err *Error) error
+	stored  int
+	page    []*Memory
+	numbers []int // of the lines of page
+}
+
+func (in *importing) line(ctx context.Context, number int, text []byte) error {
+	m, err := in.tenant.client.importLine(text)
+	if err != nil {
+		return in.refuse(number, err)
+	}
+	in.page, in.numbers = append(in.page, m), append(in.numbers, number)
+	if len(in.page) < pageSize {
+		return nil
+	}
+	return in.flush(ctx)
+}
+
+func (in *importing) refuse(number int, err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	e.Field = fmt.Sprintf("line %d: %s", number, e.Field)
+	return in.refused(number, e)
+}
+
+// flush stores the page. An ID keeps its type and scope for life: a line that
+// would move it is refused. Of two lines with one ID the later counts.
+func (in *importing) flush(ctx context.Context) error {
+	page, numbers := in.page, in.numbers
+	in.page, in.numbers = nil, nil
+	if len(page) == 0 {
+		return nil
+	}
+	ids := make([]uuid.UUID, len(page))
+	for i, m := range page {
+		ids[i] = m.ID
+	}
+	known := map[uuid.UUID]*Memory{}
+	err := in.tenant.client.backend.View(ctx, in.tenant.id, func(ctx context.Context, r Reader) error {
+		there, err := r.Get(ctx, ids)
+		for i := range there {
+			known[there[i].ID] = &there[i]
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var kept []*Memory
+	at := map[uuid.UUID]int{}
+	for i, m := range page {
+		if there := known[m.ID]; there != nil && (there.Type != m.Type || there.Scope != m.Scope) {
+			moved := &Error{Kind: ErrConflict, Field: "id", Message: fmt.Sprintf("is that of a %s memory of %s, which can't become one of another type or scope", there.Type, there.Scope)}
+			if err := in.refuse(numbers[i], moved); err != nil {
+				return err
 			}
-			return stored, err
+			continue
 		}
-		if page = append(page, m); len(page) == pageSize {
-			if err := t.importPage(ctx, page); err != nil {
-				return stored, err
-			}
-			stored += len(page)
-			page = nil
+		known[m.ID] = m
+		if place, twice := at[m.ID]; twice {
+			kept[place] = m
+			continue
 		}
+		at[m.ID] = len(kept)
+		kept = append(kept, m)
 	}
-	if err := lines.Err(); err != nil {
-		return stored, &Error{Kind: ErrInvalid, Field: "import", Message: "can't be read", Err: err}
+	if len(kept) == 0 {
+		return nil
 	}
-	if len(page) > 0 {
-		if err := t.importPage(ctx, page); err != nil {
-			return stored, err
-		}
-		stored += len(page)
+	if err := in.tenant.importPage(ctx, kept); err != nil {
+		return err
 	}
-	return stored, nil
+	in.stored += len(kept)
+	return nil
 }
 
 func (t Tenant) importPage(ctx context.Context, page []*Memory) error {

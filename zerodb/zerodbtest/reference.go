@@ -115,15 +115,22 @@ func (tx referenceTx) List(_ context.Context, now time.Time, filter zerodb.Filte
 
 func (tx referenceTx) Stats(_ context.Context, model string) (zerodb.Stats, error) {
 	stats := zerodb.Stats{Memories: len(tx.memories), ByType: map[zerodb.Type]int{}}
-	agents := map[string]bool{}
+	agents := map[string]int{}
 	for _, m := range tx.memories {
 		stats.ByType[m.Type]++
-		agents[m.Agent] = true
+		agents[m.Agent]++
 		if model != "" && m.Model != model {
 			stats.Pending++
 		}
 	}
 	stats.Agents = len(agents)
+	names := slices.SortedFunc(maps.Keys(agents), func(a, b string) int {
+		return cmp.Or(cmp.Compare(agents[b], agents[a]), cmp.Compare(a, b))
+	})
+	stats.ByAgent = map[string]int{}
+	for _, name := range names[:min(len(names), zerodb.MaxStatsAgents)] {
+		stats.ByAgent[name] = agents[name]
+	}
 	return stats, nil
 }
 

@@ -92,6 +92,8 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 		{"what is stored is found", testStoredIsFound},
 		{"a fact supersedes what it contradicts", testSupersede},
 		{"working memories are replaced", testWorking},
+		{"stats count by type and agent", testStats},
+		{"an export is imported elsewhere", testTransfer},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
