@@ -117,6 +117,15 @@ type CustomerInsights struct {
 	LastTouches      []Touch    `json:"last_touches"`
 	PreferredChannel string     `json:"preferred_channel,omitempty"`
 	Propensity       *float64   `json:"propensity,omitempty"` // to convert within 30 days, in [0,1]; absent when unknown
+	// PropensityBasis is present with the propensity.
+	PropensityBasis *PropensityBasis `json:"propensity_basis,omitempty"`
+}
+
+// PropensityBasis is what a propensity was counted from: people who had done about as much.
+type PropensityBasis struct {
+	People    int64     `json:"people"`
+	Converted int64     `json:"converted"` // of them, within 30 days
+	CountedAt time.Time `json:"counted_at"`
 }
 
 // Touch is one contact of a customer with the company.

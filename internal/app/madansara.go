@@ -17,6 +17,7 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
 	"github.com/engardehq/madansara/internal/madansara/conversion"
+	"github.com/engardehq/madansara/internal/madansara/insight"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/channel"
 	"github.com/engardehq/madansara/internal/madansara/outreach/channel/email"
@@ -34,6 +35,7 @@ func (a *App) buildMadanSara() error {
 	workers := river.NewWorkers()
 	models := attribution.New(a.db, clock)
 	models.RegisterWorkers(workers)
+	insight.NewCounter(a.db, clock).RegisterWorkers(workers)
 	signer, err := tracking.NewSigner([]byte(cfg.SecretKey), cfg.PublicBaseURL)
 	if err != nil {
 		return err
@@ -70,6 +72,7 @@ func (a *App) buildMadanSara() error {
 	campaigns.Register(api)
 	conversions := conversion.New(a.db, a.queue, people{clock}, models, clock)
 	conversions.Register(api)
+	insight.New(a.db, a.queue, clock).Register(api)
 	ingest := website.NewIngest(website.Config{
 		DB: a.db, Keys: a.accounts, Conversions: conversions, Clock: clock, Logger: logger,
 		Limits: website.DefaultLimits(),

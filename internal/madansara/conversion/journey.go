@@ -81,13 +81,10 @@ func (s *Service) Journey(ctx context.Context, tenant uuid.UUID, id string, page
 	if err != nil {
 		return nil, err
 	}
-	if !storable(id, 4*maxExternalID) {
-		return nil, notFound()
-	}
 	limit := page.limit()
 	journey := &Journey{}
 	err = s.db.TenantRead(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		if journey.Customer, err = findCustomer(ctx, tx, id); err != nil {
+		if journey.Customer, err = FindCustomer(ctx, tx, id); err != nil {
 			return err
 		}
 		contact := uuid.Nil // not NULL: PostgreSQL would plan an empty scan of whole tables, with workers
@@ -119,7 +116,9 @@ func notFound() error {
 	return fault.New(fault.NotFound, "There is no such customer: give a contact's or visitor's uuid, your own user id, or an e-mail address.")
 }
 
-func findCustomer(ctx context.Context, tx engardedb.Tx, id string) (Customer, error) {
+// FindCustomer returns the person whom id names: a contact's or visitor's uuid, the
+// tenant's own id, or an e-mail address. An id of nobody is a NotFound fault.
+func FindCustomer(ctx context.Context, tx engardedb.Tx, id string) (Customer, error) {
 	const query = `
 		WITH named AS (
 			SELECT 1 AS preference, contact_uuid, NULL::uuid AS visitor_uuid FROM contacts
@@ -139,6 +138,9 @@ func findCustomer(ctx context.Context, tx engardedb.Tx, id string) (Customer, er
 				ORDER BY last_seen_at DESC, visitor_uuid LIMIT $4) END
 		FROM named n
 		LEFT JOIN contacts c ON c.tenant_uuid = $1 AND c.contact_uuid = n.contact_uuid`
+	if !storable(id, 4*maxExternalID) {
+		return Customer{}, notFound()
+	}
 	var parsed *uuid.UUID
 	if value, err := uuid.Parse(id); err == nil {
 		parsed = &value
