@@ -37,11 +37,19 @@ type RouterConfig struct {
 	MaxBody int64
 	// Timeout ends a request's context; 0 is 60 s.
 	Timeout time.Duration
+	// Streams have bounds of their own: the paths of long uploads and downloads.
+	Streams map[string]Bounds
 	// ProxyHops is how many trusted proxies stand in front.
 	ProxyHops  int
 	Production bool
 	Logger     *slog.Logger
 	Observer   Observer
+}
+
+// Bounds are what one request may take.
+type Bounds struct {
+	MaxBody int64 // bytes
+	Timeout time.Duration
 }
 
 // Router is a service's HTTP surface: operations on API, everything else by Handle.
@@ -117,7 +125,7 @@ func (r *Router) serveOpenAPI(w http.ResponseWriter, req *http.Request) {
 func (r *Router) Handler() http.Handler {
 	open := pathSet(r.cfg.OpenPaths).has
 	var h http.Handler = http.HandlerFunc(r.route)
-	h = boundRequest(r.cfg.MaxBody, r.cfg.Timeout, h)
+	h = boundRequest(Bounds{r.cfg.MaxBody, r.cfg.Timeout}, r.cfg.Streams, h)
 	h = limitBy(r.cfg.IngestLimiter, only(open, callerOf), h)
 	h = limitBy(r.cfg.Limiter, only(not(open), callerOf), h)
 	if r.cfg.Authenticator != nil {
@@ -170,17 +178,25 @@ func (d *discarded) Header() http.Header       { return d.header }
 func (*discarded) Write(b []byte) (int, error) { return len(b), nil }
 func (*discarded) WriteHeader(int)             {}
 
-func boundRequest(maxBody int64, timeout time.Duration, next http.Handler) http.Handler {
+func boundRequest(usual Bounds, streams map[string]Bounds, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > maxBody {
-			WriteProblem(w, fault.New(fault.TooLarge, "The request's body is %d bytes; the limit is %d.", r.ContentLength, maxBody))
+		bounds := usual
+		if own, is := streams[r.URL.Path]; is {
+			bounds = own
+			// The server's own deadlines are for requests of the usual kind. A writer that
+			// has none has no connection to be closed either.
+			connection, until := http.NewResponseController(w), time.Now().Add(own.Timeout)
+			_, _ = connection.SetReadDeadline(until), connection.SetWriteDeadline(until.Add(10*time.Second))
+		}
+		if r.ContentLength > bounds.MaxBody {
+			WriteProblem(w, fault.New(fault.TooLarge, "The request's body is %d bytes; the limit is %d.", r.ContentLength, bounds.MaxBody))
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), timeout)
+		ctx, cancel := context.WithTimeout(r.Context(), bounds.Timeout)
 		defer cancel()
 		r = r.WithContext(ctx)
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			r.Body = http.MaxBytesReader(w, r.Body, bounds.MaxBody)
 		}
 		next.ServeHTTP(w, r)
 	})
