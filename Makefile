@@ -12,7 +12,7 @@ templ := bin/templ-$(TEMPL_VERSION)
 sqlc := bin/sqlc-$(SQLC_VERSION)
 golangci := bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: help run test check lint generate current bench build clean
+.PHONY: help run test check lint generate vectors current bench build clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,10 @@ generate: $(templ) $(sqlc) ## Regenerate templ pages, sqlc queries and browser a
 	$(templ) generate -log-level warn
 	npm --prefix web/tracker ci --no-audit --no-fund --loglevel=error && npm --prefix web/tracker run --silent build
 	npm --prefix web/static ci --no-audit --no-fund --loglevel=error && npm --prefix web/static run --silent build
+
+vectors: ## Remake the built-in embedder's word table (110 MB of npm; a test says when it is not current)
+	@scripts/install-missing node
+	go generate ./zerodb/embed
 
 current: generate ## Fail when a generated file is not what its source makes
 	@git diff --exit-code --stat -- . || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }

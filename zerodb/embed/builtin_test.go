@@ -1,0 +1,113 @@
+package embed_test
+
+import (
+	"crypto/sha256"
+	"math"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/engardehq/madansara/zerodb/embed"
+)
+
+func nearness(t *testing.T, a, b string) float64 {
+	t.Helper()
+	vectors, err := embed.NewBuiltin().Embed(t.Context(), []string{a, b})
+	require.NoError(t, err)
+	return dot(vectors[0], vectors[1])
+}
+
+func dot(a, b []float32) (sum float64) {
+	for i := range a {
+		sum += float64(a[i]) * float64(b[i])
+	}
+	return sum
+}
+
+func TestBuiltinKnowsMeaning(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ text, near, far string }{
+		{"My dog is ill", "The puppy has a disease", "The invoice was paid on Friday"},
+		{"She wants her money back", "The customer asks for a refund", "We planted tomatoes"},
+		{"Le colis est en retard", "La livraison n'est pas arrivée", "Ma fille chante dans une chorale"},
+		{"El perro está enfermo", "La mascota tiene una enfermedad", "La factura se pagó el viernes"},
+		{"Chat la malad", "Bèt la gen yon maladi", "Yo peye fakti a"},
+		{"La livraison est en retard", "The delivery is late", "The cat sleeps on the roof"}, // across languages
+		{"Achille Mondésir", "achile mondesir", "Jocelyne Baptiste"},                         // names, misspelt
+	} {
+		require.Greater(t, nearness(t, test.text, test.near), nearness(t, test.text, test.far)+0.1, test.text)
+	}
+}
+
+func TestBuiltinIsOneModel(t *testing.T) {
+	t.Parallel()
+	builtin := embed.NewBuiltin()
+	require.Equal(t, embed.BuiltinModel, builtin.Model())
+	vectors, err := builtin.Embed(t.Context(), []string{"Marie prefers WhatsApp"})
+	require.NoError(t, err)
+	// When these change, stored vectors are no longer comparable: give the model a new name.
+	require.InDeltaSlice(t, []float64{-0.12902595, 0.10581903, -0.014050845}, []float64{float64(vectors[0][0]), float64(vectors[0][50]), float64(vectors[0][200])}, 1e-6)
+}
+
+// TestTableIsMadeFromItsScript fails when build.mjs or its lock file was changed and `make vectors` was not run.
+func TestTableIsMadeFromItsScript(t *testing.T) {
+	t.Parallel()
+	script, err := os.ReadFile("table/build.mjs")
+	require.NoError(t, err)
+	lock, err := os.ReadFile("table/package-lock.json")
+	require.NoError(t, err)
+	table, err := os.ReadFile("words.bin")
+	require.NoError(t, err)
+	sum := sha256.Sum256(append(script, lock...))
+	require.Equal(t, sum[:], table[16:48], "run 'make vectors'")
+}
+
+func TestBuiltinGivesUnitVectors(t *testing.T) {
+	t.Parallel()
+	builtin := embed.NewBuiltin()
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-zéè' 0-9,.]{1,80}`), rapid.SampledFrom([]string{"👍", "!!", "\u6771\u4eac\u306b\u884c\u304f", "the", "\xff\xfe", "a'"})).
+			Filter(func(s string) bool { return strings.TrimSpace(s) != "" }).Draw(t, "text")
+		vectors, err := builtin.Embed(t.Context(), []string{text})
+		require.NoError(t, err)
+		require.Len(t, vectors[0], builtin.Dimension())
+		require.InDelta(t, 1, math.Sqrt(dot(vectors[0], vectors[0])), 1e-5)
+		again, err := builtin.Embed(t.Context(), []string{text})
+		require.NoError(t, err)
+		require.Equal(t, vectors, again)
+	})
+}
+
+func TestBuiltinIsSafeForConcurrentUse(t *testing.T) {
+	t.Parallel()
+	builtin := embed.NewBuiltin()
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			if _, err := builtin.Embed(t.Context(), []string{"Ma cliente attend son colis", "El cliente espera"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func TestAMegabyteIsReadQuickly(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{strings.Repeat("word and another ", 60_000), strings.Repeat("x", 1<<20), strings.Repeat("1,000.", 170_000), strings.Repeat("é'", 400_000)} {
+		_, err := embed.NewBuiltin().Embed(t.Context(), []string{text})
+		require.NoError(t, err)
+	}
+}
+
+func BenchmarkBuiltin(b *testing.B) {
+	builtin := embed.NewBuiltin()
+	texts := []string{"The customer asked twice whether the parcel would arrive before her sister's wedding on Saturday."}
+	for b.Loop() {
+		_, _ = builtin.Embed(b.Context(), texts)
+	}
+}
