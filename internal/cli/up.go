@@ -60,6 +60,7 @@ func (c *upCommand) Run(ctx context.Context, p process) (err error) {
 	if cfg.Environment != config.Development {
 		return usageError{errors.New("up is for one machine with demo data; elsewhere use: madansara migrate && madansara serve")}
 	}
+	cfg.AllowLoopbackURLs = true // the demo shop is a site of this machine
 	ports, err := c.listen(ctx, cfg)
 	if err != nil {
 		return err

@@ -72,6 +72,10 @@ type Config struct {
 	MadanSaraURL            string `env:"MADAN_SARA_URL" envDefault:"http://127.0.0.1:8002" example:"http://madan-sara.railway.internal:8002"`
 	SankoreURL              string `env:"SANKORE_URL" envDefault:"http://127.0.0.1:8003" example:"http://sankore.railway.internal:8003"`
 
+	// AllowLoopbackURLs lets URLs that tenants choose (pages to analyse, ...) lead to
+	// this machine, on any port. Everything else that is not public stays refused.
+	AllowLoopbackURLs bool `env:"ALLOW_LOOPBACK_URLS" envDefault:"false" example:"false"`
+
 	SMTPHost     string `env:"SMTP_HOST" example:"smtp.example.com"`
 	SMTPPort     int    `env:"SMTP_PORT" envDefault:"587" example:"587"`
 	SMTPUsername string `env:"SMTP_USERNAME" example:"mailer"`
@@ -310,6 +314,9 @@ func (c *checker) application(cfg Config) {
 		c.badf("PUBLIC_BASE_URL", "is not of the form scheme://host[:port]")
 	case cfg.IsProduction() && !strings.HasPrefix(cfg.PublicBaseURL, "https://"):
 		c.badf("PUBLIC_BASE_URL", "must be https in production")
+	}
+	if cfg.AllowLoopbackURLs && deployed {
+		c.badf("ALLOW_LOOPBACK_URLS", "is for development: it lets tenants reach what only this machine should")
 	}
 	switch {
 	case cfg.SecretKey == "" && deployed:

@@ -96,6 +96,7 @@ func TestBadValuesNameTheVariableAndAnExample(t *testing.T) {
 		{nil, []string{"API_RATE_LIMIT", "NaN"}, "API_RATE_LIMIT", "rate"},
 		{nil, []string{"ENGARDE_DATABASE_URL", "mysql://x/y"}, "ENGARDE_DATABASE_URL", "no PostgreSQL URL"},
 		{nil, []string{"ENGARDE_DATABASE_URL", "postgres://a:hunter2@b/c?sslmode=maybe"}, "ENGARDE_DATABASE_URL", "sslmode"},
+		{production, []string{"ALLOW_LOOPBACK_URLS", "true"}, "ALLOW_LOOPBACK_URLS", "for development"},
 		{nil, []string{"SMTP_FROM", "a@b.c"}, "SMTP_HOST", "not set although SMTP_FROM"},
 		{nil, []string{"SMTP_HOST", "mx:25", "SMTP_FROM", "a@b.c"}, "SMTP_HOST", "no host name"},
 		{nil, []string{"SMTP_HOST", "mx"}, "SMTP_FROM", "address"},

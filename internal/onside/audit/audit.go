@@ -124,6 +124,20 @@ func Run(s Subject) Audit {
 	return audit
 }
 
+// Failed returns how many errors and warnings an audit found.
+func (a Audit) Failed() (errors, warnings int) {
+	for _, check := range a.Checks {
+		switch {
+		case check.Passed:
+		case check.Severity == Error:
+			errors++
+		case check.Severity == Warning:
+			warnings++
+		}
+	}
+	return errors, warnings
+}
+
 // Score computes the score of checks, as the package comment says.
 func Score(checks []Check) int {
 	passed, all, indexable := 0, 0, true

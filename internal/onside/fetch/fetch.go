@@ -23,6 +23,7 @@ const Token = "OnsideBot"
 // Limits bound one page.
 type Limits struct {
 	// Bytes of a body that are read, after decompression; a longer one is cut.
+	// Googlebot reads as much of a page as DefaultLimits allow.
 	Bytes int64
 	// Timeout for everything, redirects and robots.txt files included.
 	Timeout time.Duration
@@ -32,7 +33,7 @@ type Limits struct {
 
 // DefaultLimits suit a page that a person waits for.
 func DefaultLimits() Limits {
-	return Limits{Bytes: 5 << 20, Timeout: 20 * time.Second, Redirects: 10}
+	return Limits{Bytes: 2 << 20, Timeout: 20 * time.Second, Redirects: 10}
 }
 
 // Config says how to fetch.
