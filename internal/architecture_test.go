@@ -34,6 +34,7 @@ var borders = []struct {
 	{inside: "internal/madansara", forbidden: []string{"internal/core", "internal/dashboard", "internal/app", "internal/dev", "internal/cli"}},
 	{inside: "internal/ssrf", forbidden: []string{"internal", "engardedb", "cmd", "db"}},
 	{inside: "internal/onside", forbidden: []string{"internal/core", "internal/madansara", "internal/sankore", "internal/dashboard", "internal/app", "internal/dev", "internal/cli"}},
+	{inside: "internal/sankore", forbidden: []string{"internal/core", "internal/madansara", "internal/onside", "internal/dashboard", "internal/app", "internal/dev", "internal/cli"}},
 	{inside: "internal/dashboard", forbidden: []string{"internal/app", "internal/dev", "internal/cli"}},
 	{inside: "internal/app", forbidden: []string{"internal/dev", "internal/cli"}},
 	{inside: "cmd", forbidden: []string{"internal", "engardedb"}, except: []string{"internal/cli"}},

@@ -208,7 +208,7 @@ func splitCurrency(name string) (plain, code string) {
 		return name, ""
 	}
 	inside := strings.ToUpper(name[open+1 : len(name)-1])
-	if !isCurrency(inside) {
+	if !IsCurrency(inside) {
 		return name, ""
 	}
 	return strings.TrimSpace(name[:open]), inside

@@ -26,7 +26,8 @@ const (
 	maxMinor = 1_000_000_000_000_000
 )
 
-func isCurrency(code string) bool {
+// IsCurrency reports whether code is an ISO 4217 currency in capital letters.
+func IsCurrency(code string) bool {
 	_, known := money.Exponent(code)
 	return known
 }

@@ -268,7 +268,7 @@ func (r *reader) day(cells []string) (time.Time, column, error) {
 
 func (r *reader) currency(cells []string) string {
 	for _, code := range []string{strings.ToUpper(r.header.cell(cells, currency)), r.header.currency, r.options.Currency} {
-		if isCurrency(code) {
+		if IsCurrency(code) {
 			return code
 		}
 	}
