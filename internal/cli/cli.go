@@ -25,6 +25,7 @@ type commands struct {
 	Up      upCommand      `cmd:"" help:"Start everything on this machine: database, the four services, demo shop, mailbox."`
 	Serve   serveCommand   `cmd:"" help:"Run one service, on the database ENGARDE_DATABASE_URL names."`
 	Migrate migrateCommand `cmd:"" help:"Make or update the tables in the database. Run it before serve, at each release."`
+	MCP     mcpCommand     `cmd:"" name:"mcp" help:"Give an AI assistant on this machine the tools of a running service, over standard input and output."`
 	Config  configCommand  `cmd:"" help:"Show every environment variable and its value, secrets masked."`
 	Version versionCommand `cmd:"" help:"Show the version."`
 }

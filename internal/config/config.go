@@ -76,6 +76,19 @@ type Config struct {
 	// this machine, on any port. Everything else that is not public stays refused.
 	AllowLoopbackURLs bool `env:"ALLOW_LOOPBACK_URLS" envDefault:"false" example:"false"`
 
+	// ZeroDBURL is the Qdrant that keeps the agents' memories; empty keeps them in PostgreSQL.
+	ZeroDBURL    string `env:"ZERODB_URL" example:"http://qdrant.railway.internal:6333"`
+	ZeroDBAPIKey Secret `env:"ZERODB_API_KEY" example:"the key that Qdrant was started with"`
+	// EmbeddingServiceURL compares meanings; empty uses the built-in embedder.
+	EmbeddingServiceURL    string `env:"EMBEDDING_SERVICE_URL" example:"http://embeddings.railway.internal:8080/v1/embeddings"`
+	EmbeddingServiceAPIKey Secret `env:"EMBEDDING_SERVICE_API_KEY" example:"the key of the embedding service"`
+	EmbeddingModel         string `env:"EMBEDDING_MODEL" example:"text-embedding-3-small"`
+
+	// ENGARDE_*: for programs on somebody's desk that call a running service (mcp).
+	EngardeAPIKey  Secret `env:"ENGARDE_API_KEY" example:"a key from the dashboard's Settings (mssk_...)"`
+	EngardeBaseURL string `env:"ENGARDE_BASE_URL" example:"http://localhost:8002"`
+	EngardeAgent   string `env:"ENGARDE_AGENT" example:"walker_seo_001"`
+
 	SMTPHost     string `env:"SMTP_HOST" example:"smtp.example.com"`
 	SMTPPort     int    `env:"SMTP_PORT" envDefault:"587" example:"587"`
 	SMTPUsername string `env:"SMTP_USERNAME" example:"mailer"`
@@ -184,6 +197,7 @@ func Load(environment map[string]string) (Config, error) {
 	check.application(c)
 	check.database(c)
 	check.mesh(c)
+	check.memory(c)
 	check.mail(c)
 	check.observation(c)
 	if err := errors.Join(check.problems...); err != nil {
