@@ -143,6 +143,7 @@ func (a *App) openDatabase(ctx context.Context) error {
 		}
 	}
 	a.accounts = account.New(accounts, a.opts.Clock)
+	a.closing(a.accounts.Close)
 	return nil
 }
 

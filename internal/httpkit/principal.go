@@ -13,6 +13,7 @@ type Principal struct {
 	Tenant  uuid.UUID // uuid.Nil for a service that acts for none
 	ID      string    // names the key, user or service in logs and rate limits, "key <uuid>"
 	User    uuid.UUID // uuid.Nil for a key or service
+	Session uuid.UUID // the log-in session that a user came with; uuid.Nil for everybody else
 	Service string    // the calling service's id; "" for everybody else
 	Name    string    // for display and audit: an e-mail address, a key's name
 	Scopes  []string  // "outreach:write", ...; "*" is every scope

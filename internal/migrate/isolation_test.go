@@ -60,6 +60,14 @@ func TestEveryTableIsolatesTenants(t *testing.T) {
 	owned := column(t, conn, `select relname from pg_class where pg_get_userbyid(relowner) = any (`+appRoles+`)`)
 	require.Empty(t, owned, "relations owned by an application role")
 
+	// Of what stands across tenants, the role of the look-ups may change one thing:
+	// when a key was last used, which every service reports of the keys it checked.
+	changeable := column(t, conn, `
+		select c.relname || '.' || a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+		where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+		  and (has_column_privilege('engarde_auth', c.oid, a.attnum, 'UPDATE, INSERT') or has_table_privilege('engarde_auth', c.oid, 'DELETE'))`)
+	require.Equal(t, []string{"api_keys.last_used_at"}, changeable, "columns that the look-ups could change")
+
 	powerful := column(t, conn, `select rolname from pg_roles
 		where rolname = any (`+appRoles+` || 'engarde_auth'::text)
 		  and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolcanlogin)`)
@@ -95,6 +103,14 @@ func TestEveryTableOfTheMeshIsolatesServices(t *testing.T) {
 	extra := column(t, conn, `select tablename || '.' || policyname from pg_policies
 		where schemaname not in ('public', 'mesh') or schemaname = 'mesh' and policyname <> 'own_rows' and roles <> '{engarde_auth}'`)
 	require.Empty(t, extra, "policies beside own_rows")
+	// Of what stands across tenants, the role of the look-ups may change one thing:
+	// when a key was last used, which every service reports of the keys it checked.
+	changeable := column(t, conn, `
+		select c.relname || '.' || a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+		where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+		  and (has_column_privilege('engarde_auth', c.oid, a.attnum, 'UPDATE, INSERT') or has_table_privilege('engarde_auth', c.oid, 'DELETE'))`)
+	require.Equal(t, []string{"api_keys.last_used_at"}, changeable, "columns that the look-ups could change")
+
 	powerful := column(t, conn, `
 		select r || ' ' || c.relname from unnest(`+appRoles+`) r, pg_class c
 		where c.relnamespace = 'mesh'::regnamespace and c.relkind = 'r' and has_table_privilege(r, c.oid, 'TRUNCATE, TRIGGER, REFERENCES')`)
@@ -162,7 +178,8 @@ func TestServicesCannotForgeALogIn(t *testing.T) {
 			"select password_hash from auth_user_by_email('owner@example.com')",
 			"select password_hash from users", "select * from users", "update users set role = 'owner'",
 			"select * from user_sessions", "insert into user_sessions default values", "delete from user_sessions",
-			"select secret_hash from api_keys", "insert into api_keys default values",
+			"select secret_hash from api_keys", "insert into api_keys default values", "update api_keys set last_used_at = now()",
+			"select * from audit_log", "insert into audit_log default values", "select * from synced_facts",
 			"insert into tenants default values", "update tenants set name = 'x'",
 			"create table public.x ()", "create schema x", "alter role madan_sara_app bypassrls",
 			"create function public.x() returns int language sql as 'select 1'",

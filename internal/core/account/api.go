@@ -37,6 +37,14 @@ type keyInput struct {
 	ID uuid.UUID `path:"id" doc:"The key's id"`
 }
 
+type rotateInput struct {
+	ID   uuid.UUID `path:"id" doc:"The key's id"`
+	Body struct {
+		Overlap   int        `json:"overlap_seconds,omitempty" minimum:"0" maximum:"2592000" default:"86400" doc:"How long the secret before works too"`
+		ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the key stops working; without it, as before"`
+	}
+}
+
 // Register adds the operations on keys. They need every scope ("*"): who can
 // make keys can do whatever a key can.
 func (s *Service) Register(api huma.API) {
@@ -69,5 +77,19 @@ func (s *Service) Register(api huma.API) {
 		Description: "The key stops working at once in the process that answers, within 15 seconds in all others.", Tags: []string{"keys"}, Security: security,
 	}, func(ctx context.Context, in *keyInput) (*struct{}, error) {
 		return nil, s.RevokeKey(ctx, httpkit.Tenant(ctx), in.ID)
+	})
+	httpkit.Register(api, huma.Operation{
+		OperationID: "rotate-key", Method: http.MethodPost, Path: "/api/v1/keys/{id}/rotate", Summary: "Give a key a new secret",
+		Description: "The key keeps its id, name and scopes. The secret before works until the overlap has passed, one before that not any more; " +
+			"what changed is in effect at once in the process that answers, within 15 seconds in all others.",
+		Tags: []string{"keys"}, Security: security,
+	}, func(ctx context.Context, in *rotateInput) (*newKeyOutput, error) {
+		token, key, err := s.RotateKey(ctx, httpkit.Tenant(ctx), in.ID, time.Duration(in.Body.Overlap)*time.Second, in.Body.ExpiresAt)
+		if err != nil {
+			return nil, err
+		}
+		out := &newKeyOutput{}
+		out.Body.Key, out.Body.Token = key, token
+		return out, nil
 	})
 }

@@ -34,20 +34,31 @@ func newKeyCache() *keyCache {
 	return &keyCache{recent: list.New(), byID: map[uuid.UUID]*list.Element{}}
 }
 
-// get returns what is known of a key; known is false when nothing fresh is.
-func (c *keyCache) get(id uuid.UUID, now time.Time) (key *storedKey, known bool) {
+// get returns what is known of a key and since when; known is false when nothing
+// fresh is.
+func (c *keyCache) get(id uuid.UUID, now time.Time) (key *storedKey, readAt time.Time, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	element, ok := c.byID[id]
 	if !ok {
-		return nil, false
+		return nil, time.Time{}, false
 	}
 	entry := element.Value.(*cachedKey) //nolint:forcetypeassert // the list holds nothing else
 	if now.Sub(entry.readAt) >= keyTTL {
-		return nil, false
+		return nil, time.Time{}, false
 	}
 	c.recent.MoveToFront(element)
-	return entry.key, true
+	return entry.key, entry.readAt, true
+}
+
+// drop forgets a key: the database is asked at its next use.
+func (c *keyCache) drop(id uuid.UUID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if element, ok := c.byID[id]; ok {
+		c.recent.Remove(element)
+		delete(c.byID, id)
+	}
 }
 
 func (c *keyCache) put(id uuid.UUID, key *storedKey, readAt time.Time) {

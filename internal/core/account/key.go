@@ -2,10 +2,10 @@ package account
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -13,18 +13,20 @@ import (
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/core/account/accountdb"
 	"github.com/engardehq/madansara/internal/fault"
-	"github.com/engardehq/madansara/internal/httpkit"
 )
 
 // Key describes a key without its secret.
 type Key struct {
-	ID        uuid.UUID  `json:"id" doc:"The key's id"`
-	Kind      Kind       `json:"kind" enum:"secret,write" doc:"secret authorises the API; write, which may stand in a web page, only adds events"`
-	Name      string     `json:"name" doc:"What the key is used for"`
-	Scopes    []string   `json:"scopes" doc:"What the key may do"`
-	CreatedAt time.Time  `json:"created_at"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+	ID            uuid.UUID  `json:"id" doc:"The key's id"`
+	Kind          Kind       `json:"kind" enum:"secret,write" doc:"secret authorises the API; write, which may stand in a web page, only adds events"`
+	Name          string     `json:"name" doc:"What the key is used for"`
+	Scopes        []string   `json:"scopes" doc:"What the key may do"`
+	CreatedAt     time.Time  `json:"created_at"`
+	ExpiresAt     *time.Time `json:"expires_at,omitempty"`
+	RevokedAt     *time.Time `json:"revoked_at,omitempty"`
+	RotatedAt     *time.Time `json:"rotated_at,omitempty" doc:"When it last got a new secret"`
+	PreviousUntil *time.Time `json:"previous_until,omitempty" doc:"Until when the secret before works too"`
+	LastUsedAt    *time.Time `json:"last_used_at,omitempty" doc:"Noted within half a minute; absent for a key that was never used"`
 }
 
 // NewKey asks for a key. A write key's scope is always ingest:write.
@@ -48,10 +50,14 @@ func (s *Service) CreateKey(ctx context.Context, tenant uuid.UUID, wanted NewKey
 		key.Scopes = []string{"ingest:write"}
 	}
 	err = s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		return accountdb.New(tx).InsertKey(ctx, accountdb.InsertKeyParams{
+		err := accountdb.New(tx).InsertKey(ctx, accountdb.InsertKeyParams{
 			TenantUUID: tenant, KeyUUID: id, Kind: string(key.Kind), Name: key.Name, SecretHash: hashToken(token),
 			Scopes: key.Scopes, CreatedAt: now, ExpiresAt: key.ExpiresAt,
 		})
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, "key.created", id, map[string]any{"name": key.Name, "kind": key.Kind, "scopes": key.Scopes})
 	})
 	if err != nil {
 		return "", Key{}, err
@@ -63,7 +69,7 @@ func (k NewKey) check(now time.Time) error {
 	switch {
 	case k.Kind != SecretKey && k.Kind != WriteKey:
 		return fault.At("body.kind", string(k.Kind), "is neither secret nor write")
-	case k.Name == "" || len(k.Name) > 200:
+	case k.Name == "" || utf8.RuneCountInString(k.Name) > 200:
 		return fault.At("body.name", k.Name, "must have 1 to 200 characters")
 	case k.ExpiresAt != nil && !k.ExpiresAt.After(now):
 		return fault.At("body.expires_at", k.ExpiresAt, "lies in the past")
@@ -84,100 +90,88 @@ func (s *Service) Keys(ctx context.Context, tenant uuid.UUID) ([]Key, error) {
 	err := s.db.TenantRead(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
 		rows, err := accountdb.New(tx).ListKeys(ctx, tenant)
 		for _, row := range rows {
-			keys = append(keys, Key{
-				ID: row.KeyUUID, Kind: Kind(row.Kind), Name: row.Name, Scopes: row.Scopes,
-				CreatedAt: row.CreatedAt, ExpiresAt: row.ExpiresAt, RevokedAt: row.RevokedAt,
-			})
+			keys = append(keys, keyOf(accountdb.LockKeyRow(row)))
 		}
 		return err
 	})
 	return keys, err
 }
 
+func keyOf(row accountdb.LockKeyRow) Key {
+	return Key{
+		ID: row.KeyUUID, Kind: Kind(row.Kind), Name: row.Name, Scopes: row.Scopes,
+		CreatedAt: row.CreatedAt, ExpiresAt: row.ExpiresAt, RevokedAt: row.RevokedAt,
+		RotatedAt: row.RotatedAt, PreviousUntil: row.PreviousUntil, LastUsedAt: row.LastUsedAt,
+	}
+}
+
+// lockKey returns a key that nobody else changes until tx ends.
+func lockKey(ctx context.Context, tx engardedb.Tx, id uuid.UUID) (Key, error) {
+	row, err := accountdb.New(tx).LockKey(ctx, accountdb.LockKeyParams{TenantUUID: tx.Tenant(), KeyUUID: id})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Key{}, fault.New(fault.NotFound, "There is no such key.")
+	}
+	return keyOf(row), err
+}
+
+// LongestOverlap bounds how long a rotated key's old secret works.
+const LongestOverlap = 30 * 24 * time.Hour
+
+// RotateKey gives a key a new secret and returns its token, which can't be had
+// again. The secret before works until overlap has passed, 0 to LongestOverlap;
+// one before that not any more. expires replaces the key's expiry, nil keeps it.
+func (s *Service) RotateKey(ctx context.Context, tenant, id uuid.UUID, overlap time.Duration, expires *time.Time) (token string, key Key, err error) {
+	now := s.clock.Now().UTC()
+	if overlap < 0 || overlap > LongestOverlap {
+		return "", Key{}, fault.At("body.overlap_seconds", overlap.Seconds(), "must be between 0 and %.0f", LongestOverlap.Seconds())
+	}
+	if expires != nil && !expires.After(now) {
+		return "", Key{}, fault.At("body.expires_at", expires, "lies in the past")
+	}
+	err = s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
+		if key, err = lockKey(ctx, tx, id); err != nil {
+			return err
+		}
+		if key.RevokedAt != nil || key.ExpiresAt != nil && !now.Before(*key.ExpiresAt) {
+			return fault.New(fault.Conflict, "This key is revoked or expired; create another.")
+		}
+		until := now.Add(overlap)
+		token = newKeyToken(key.Kind, id)
+		key.RotatedAt, key.PreviousUntil = &now, &until
+		if expires != nil {
+			key.ExpiresAt = expires
+		}
+		err := accountdb.New(tx).RotateKey(ctx, accountdb.RotateKeyParams{
+			TenantUUID: tenant, KeyUUID: id, SecretHash: hashToken(token), RotatedAt: &now, PreviousUntil: &until, ExpiresAt: key.ExpiresAt,
+		})
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, "key.rotated", id, map[string]any{"name": key.Name, "previous_until": until})
+	})
+	if err != nil {
+		return "", Key{}, err
+	}
+	s.keys.drop(id)
+	return token, key, nil
+}
+
 // RevokeKey ends a key: in this process at once, in others within 15 seconds.
+// Revoking it again changes nothing.
 func (s *Service) RevokeKey(ctx context.Context, tenant, id uuid.UUID) error {
 	err := s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		now := s.clock.Now().UTC()
-		changed, err := accountdb.New(tx).RevokeKey(ctx, accountdb.RevokeKeyParams{TenantUUID: tenant, KeyUUID: id, RevokedAt: &now})
-		if err == nil && changed == 0 {
-			return fault.New(fault.NotFound, "There is no such key.")
+		key, err := lockKey(ctx, tx, id)
+		if err != nil || key.RevokedAt != nil {
+			return err
 		}
-		return err
+		now := s.clock.Now().UTC()
+		if err := accountdb.New(tx).RevokeKey(ctx, accountdb.RevokeKeyParams{TenantUUID: tenant, KeyUUID: id, RevokedAt: &now}); err != nil {
+			return err
+		}
+		return s.record(ctx, tx, "key.revoked", id, map[string]any{"name": key.Name})
 	})
 	if err == nil {
 		s.keys.put(id, nil, s.clock.Now())
 	}
 	return err
-}
-
-type storedKey struct {
-	tenant     uuid.UUID
-	id         uuid.UUID
-	secretHash []byte
-	scopes     []string
-	expiresAt  *time.Time
-	revokedAt  *time.Time
-}
-
-// Key returns whom an API key or write key belongs to. What the database said
-// is remembered for 15 seconds, so that ingest does not ask it for every request.
-func (s *Service) Key(ctx context.Context, token string) (httpkit.Principal, error) {
-	unknown := fault.New(fault.Unauthenticated, "This key is unknown, expired or revoked.")
-	id, ok := keyID(token)
-	if !ok {
-		return httpkit.Principal{}, unknown
-	}
-	now := s.clock.Now()
-	key, known := s.keys.get(id, now)
-	if !known {
-		var err error
-		if key, err = s.lookUp(ctx, id); err != nil {
-			return httpkit.Principal{}, err
-		}
-	}
-	// Compared also when there is no such key, so that time does not tell.
-	stored := make([]byte, 32)
-	if key != nil {
-		stored = key.secretHash
-	}
-	right := subtle.ConstantTimeCompare(hashToken(token), stored) == 1
-	if !right || key == nil || key.revokedAt != nil || key.expiresAt != nil && !now.Before(*key.expiresAt) {
-		return httpkit.Principal{}, unknown
-	}
-	name := "key " + key.id.String()
-	return httpkit.Principal{Tenant: key.tenant, ID: name, Name: name, Scopes: key.scopes}, nil
-}
-
-// lookUp asks the database, once for all who wait for the same key.
-func (s *Service) lookUp(ctx context.Context, id uuid.UUID) (*storedKey, error) {
-	found, err, _ := s.lookups.Do(id.String(), func() (any, error) {
-		// The first caller's going away must not fail the others.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), authTimeout)
-		defer cancel()
-		// Keys nobody has cost a look-up each; whoever tries many must not take
-		// the connections that log-ins need.
-		select {
-		case s.asking <- struct{}{}:
-			defer func() { <-s.asking }()
-		case <-ctx.Done():
-			return nil, fault.Wrap(ctx.Err(), fault.Unavailable, "Too many keys are being checked; try again in a moment.")
-		}
-		key := storedKey{id: id}
-		asked := s.clock.Now()
-		err := s.db.Pool().QueryRow(ctx, "select tenant_uuid, secret_hash, scopes, expires_at, revoked_at from auth_api_key($1)", id).
-			Scan(&key.tenant, &key.secretHash, &key.scopes, &key.expiresAt, &key.revokedAt)
-		if errors.Is(err, pgx.ErrNoRows) {
-			s.keys.put(id, nil, asked)
-			return (*storedKey)(nil), nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		s.keys.put(id, &key, asked)
-		return &key, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return found.(*storedKey), nil //nolint:forcetypeassert // the function above returns nothing else
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/core/account/accountdb"
+	"github.com/engardehq/madansara/internal/core/audit"
 	"github.com/engardehq/madansara/internal/fault"
 	"github.com/engardehq/madansara/internal/httpkit"
 )
@@ -27,6 +28,7 @@ type Login struct {
 	ExpiresAt time.Time
 	Tenant    uuid.UUID
 	User      uuid.UUID
+	Session   uuid.UUID
 }
 
 // LogIn opens a session for the user with that e-mail address and password.
@@ -57,22 +59,34 @@ func (s *Service) LogIn(ctx context.Context, email, password, clientIP string) (
 	now := s.clock.Now().UTC()
 	login := Login{
 		Token: base64.RawURLEncoding.EncodeToString(randomBytes()), ExpiresAt: now.Add(SessionLife), Tenant: tenant, User: user,
+		Session: uuid.Must(uuid.NewV7()),
 	}
+	ctx = audit.WithActor(ctx, userID(user), email)
 	err = s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
 		queries := accountdb.New(tx)
 		// Each log-in clears what has expired, so the table needs no sweeper.
 		if err := queries.DeleteExpiredSessions(ctx, accountdb.DeleteExpiredSessionsParams{TenantUUID: tenant, ExpiresAt: now}); err != nil {
 			return err
 		}
-		return queries.InsertSession(ctx, accountdb.InsertSessionParams{
-			TenantUUID: tenant, TokenHash: hashToken(login.Token), UserUUID: user, CreatedAt: now, ExpiresAt: login.ExpiresAt,
+		err := queries.InsertSession(ctx, accountdb.InsertSessionParams{
+			TenantUUID: tenant, TokenHash: hashToken(login.Token), SessionUUID: login.Session, UserUUID: user,
+			CreatedAt: now, ExpiresAt: login.ExpiresAt, Address: clientIP,
 		})
+		if err != nil {
+			return err
+		}
+		if err := queries.NoteLogIn(ctx, accountdb.NoteLogInParams{TenantUUID: tenant, UserUUID: user, LastLoginAt: &now}); err != nil {
+			return err
+		}
+		return s.record(ctx, tx, "session.opened", login.Session, nil)
 	})
 	if err != nil {
 		return Login{}, err
 	}
 	return login, nil
 }
+
+func userID(user uuid.UUID) string { return "user " + user.String() }
 
 func tooManyTries(wait time.Duration) error {
 	return &fault.Error{Code: fault.RateLimited, Message: "Too many log-in attempts; wait a little.", RetryAfter: wait}
@@ -103,24 +117,76 @@ func (s *Service) UserByEmail(ctx context.Context, email string) (tenant, user u
 
 // LogOut ends the session; an unknown token is ended already.
 func (s *Service) LogOut(ctx context.Context, token string) error {
-	session, err := s.session(ctx, token)
+	session, err := s.Session(ctx, token)
 	if fault.CodeOf(err) == fault.Unauthenticated {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return s.db.Tenant(ctx, session.Tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		return accountdb.New(tx).DeleteSession(ctx, accountdb.DeleteSessionParams{TenantUUID: session.Tenant, TokenHash: hashToken(token)})
+	return s.EndSession(audit.WithActor(ctx, session.ID, session.Name), session.Tenant, session.User, session.Session)
+}
+
+// Session describes a log-in session without its token.
+type Session struct {
+	ID        uuid.UUID `json:"session_uuid"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Address   string    `json:"address,omitempty" doc:"Where the log-in came from: an IPv4 address or an IPv6 /64 network"`
+	Current   bool      `json:"current" doc:"Whether this request uses it"`
+}
+
+// Sessions lists a user's open sessions, the newest first, at most 200.
+func (s *Service) Sessions(ctx context.Context, tenant, user uuid.UUID) ([]Session, error) {
+	current, _ := httpkit.PrincipalFrom(ctx)
+	sessions := []Session{}
+	err := s.db.TenantRead(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
+		rows, err := accountdb.New(tx).ListSessions(ctx, accountdb.ListSessionsParams{TenantUUID: tenant, UserUUID: user, ExpiresAt: s.clock.Now().UTC()})
+		for _, row := range rows {
+			sessions = append(sessions, Session{
+				ID: row.SessionUUID, CreatedAt: row.CreatedAt, ExpiresAt: row.ExpiresAt, Address: row.Address, Current: row.SessionUUID == current.Session,
+			})
+		}
+		return err
+	})
+	return sessions, err
+}
+
+// EndSession ends one of a user's sessions; NotFound when it has ended.
+func (s *Service) EndSession(ctx context.Context, tenant, user, session uuid.UUID) error {
+	return s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
+		ended, err := accountdb.New(tx).DeleteSession(ctx, accountdb.DeleteSessionParams{TenantUUID: tenant, UserUUID: user, SessionUUID: session})
+		if err != nil {
+			return err
+		}
+		if ended == 0 {
+			return fault.New(fault.NotFound, "There is no such session.")
+		}
+		return s.record(ctx, tx, "session.ended", session, nil)
+	})
+}
+
+// EndSessions ends all of a user's sessions, by somebody who may do no less
+// than the user.
+func (s *Service) EndSessions(ctx context.Context, tenant, user uuid.UUID) error {
+	return s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
+		about, err := userIn(ctx, tx, user)
+		if err != nil {
+			return err
+		}
+		if err := mayHandle(ctx, about.Role); err != nil {
+			return err
+		}
+		ended, err := accountdb.New(tx).DeleteUserSessions(ctx, accountdb.DeleteUserSessionsParams{TenantUUID: tenant, UserUUID: user})
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, "user.sessions_ended", user, map[string]any{"sessions_ended": ended})
 	})
 }
 
 // Session returns whom a log-in session belongs to.
 func (s *Service) Session(ctx context.Context, token string) (httpkit.Principal, error) {
-	return s.session(ctx, token)
-}
-
-func (s *Service) session(ctx context.Context, token string) (httpkit.Principal, error) {
 	ended := fault.New(fault.Unauthenticated, "This session has ended; log in again.")
 	if len(token) != base64.RawURLEncoding.EncodedLen(32) {
 		return httpkit.Principal{}, ended
@@ -132,8 +198,8 @@ func (s *Service) session(ctx context.Context, token string) (httpkit.Principal,
 		role    Role
 		expires time.Time
 	)
-	err := s.db.Pool().QueryRow(ctx, "select tenant_uuid, user_uuid, email, role, expires_at from auth_session($1)", hashToken(token)).
-		Scan(&p.Tenant, &p.User, &p.Name, &role, &expires)
+	err := s.db.Pool().QueryRow(ctx, "select tenant_uuid, user_uuid, email, role, expires_at, session_uuid from auth_session($1)", hashToken(token)).
+		Scan(&p.Tenant, &p.User, &p.Name, &role, &expires, &p.Session)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return httpkit.Principal{}, ended
 	}
@@ -143,7 +209,7 @@ func (s *Service) session(ctx context.Context, token string) (httpkit.Principal,
 	if !s.clock.Now().Before(expires) {
 		return httpkit.Principal{}, ended
 	}
-	p.ID = "user " + p.User.String()
+	p.ID = userID(p.User)
 	p.Scopes = scopesOf[role]
 	return p, nil
 }

@@ -12,6 +12,22 @@ import (
 	"github.com/google/uuid"
 )
 
+const countOtherOwners = `-- name: CountOtherOwners :one
+SELECT count(*) FROM users WHERE tenant_uuid = $1 AND user_uuid <> $2 AND role = 'owner' AND disabled_at IS NULL
+`
+
+type CountOtherOwnersParams struct {
+	TenantUUID uuid.UUID
+	UserUUID   uuid.UUID
+}
+
+func (q *Queries) CountOtherOwners(ctx context.Context, arg CountOtherOwnersParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countOtherOwners, arg.TenantUUID, arg.UserUUID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const deleteExpiredSessions = `-- name: DeleteExpiredSessions :exec
 DELETE FROM user_sessions WHERE tenant_uuid = $1 AND expires_at <= $2
 `
@@ -26,32 +42,92 @@ func (q *Queries) DeleteExpiredSessions(ctx context.Context, arg DeleteExpiredSe
 	return err
 }
 
-const deleteSession = `-- name: DeleteSession :exec
-DELETE FROM user_sessions WHERE tenant_uuid = $1 AND token_hash = $2
+const deleteSession = `-- name: DeleteSession :execrows
+DELETE FROM user_sessions WHERE tenant_uuid = $1 AND user_uuid = $2 AND session_uuid = $3
 `
 
 type DeleteSessionParams struct {
-	TenantUUID uuid.UUID
-	TokenHash  []byte
+	TenantUUID  uuid.UUID
+	UserUUID    uuid.UUID
+	SessionUUID uuid.UUID
 }
 
-func (q *Queries) DeleteSession(ctx context.Context, arg DeleteSessionParams) error {
-	_, err := q.db.Exec(ctx, deleteSession, arg.TenantUUID, arg.TokenHash)
-	return err
+func (q *Queries) DeleteSession(ctx context.Context, arg DeleteSessionParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteSession, arg.TenantUUID, arg.UserUUID, arg.SessionUUID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
-const deleteUserSessions = `-- name: DeleteUserSessions :exec
-DELETE FROM user_sessions WHERE tenant_uuid = $1 AND user_uuid = $2
+const deleteUserSessions = `-- name: DeleteUserSessions :execrows
+DELETE FROM user_sessions WHERE tenant_uuid = $1 AND user_uuid = $2 AND session_uuid <> $3
 `
 
 type DeleteUserSessionsParams struct {
 	TenantUUID uuid.UUID
 	UserUUID   uuid.UUID
+	But        uuid.UUID
 }
 
-func (q *Queries) DeleteUserSessions(ctx context.Context, arg DeleteUserSessionsParams) error {
-	_, err := q.db.Exec(ctx, deleteUserSessions, arg.TenantUUID, arg.UserUUID)
-	return err
+// All of a user's sessions but one, which may be the zero id.
+func (q *Queries) DeleteUserSessions(ctx context.Context, arg DeleteUserSessionsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteUserSessions, arg.TenantUUID, arg.UserUUID, arg.But)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const getTenant = `-- name: GetTenant :one
+SELECT tenant_uuid, name, time_zone, currency, created_at FROM tenants WHERE tenant_uuid = $1
+`
+
+func (q *Queries) GetTenant(ctx context.Context, tenantUuid uuid.UUID) (Tenant, error) {
+	row := q.db.QueryRow(ctx, getTenant, tenantUuid)
+	var i Tenant
+	err := row.Scan(
+		&i.TenantUUID,
+		&i.Name,
+		&i.TimeZone,
+		&i.Currency,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
+const getUser = `-- name: GetUser :one
+SELECT user_uuid, email, name, role, created_at, disabled_at, last_login_at FROM users WHERE tenant_uuid = $1 AND user_uuid = $2
+`
+
+type GetUserParams struct {
+	TenantUUID uuid.UUID
+	UserUUID   uuid.UUID
+}
+
+type GetUserRow struct {
+	UserUUID    uuid.UUID
+	Email       string
+	Name        string
+	Role        string
+	CreatedAt   time.Time
+	DisabledAt  *time.Time
+	LastLoginAt *time.Time
+}
+
+func (q *Queries) GetUser(ctx context.Context, arg GetUserParams) (GetUserRow, error) {
+	row := q.db.QueryRow(ctx, getUser, arg.TenantUUID, arg.UserUUID)
+	var i GetUserRow
+	err := row.Scan(
+		&i.UserUUID,
+		&i.Email,
+		&i.Name,
+		&i.Role,
+		&i.CreatedAt,
+		&i.DisabledAt,
+		&i.LastLoginAt,
+	)
+	return i, err
 }
 
 const insertKey = `-- name: InsertKey :exec
@@ -84,24 +160,28 @@ func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) error {
 }
 
 const insertSession = `-- name: InsertSession :exec
-INSERT INTO user_sessions (tenant_uuid, token_hash, user_uuid, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO user_sessions (tenant_uuid, token_hash, session_uuid, user_uuid, created_at, expires_at, address) VALUES ($1, $2, $3, $4, $5, $6, $7)
 `
 
 type InsertSessionParams struct {
-	TenantUUID uuid.UUID
-	TokenHash  []byte
-	UserUUID   uuid.UUID
-	CreatedAt  time.Time
-	ExpiresAt  time.Time
+	TenantUUID  uuid.UUID
+	TokenHash   []byte
+	SessionUUID uuid.UUID
+	UserUUID    uuid.UUID
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+	Address     string
 }
 
 func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) error {
 	_, err := q.db.Exec(ctx, insertSession,
 		arg.TenantUUID,
 		arg.TokenHash,
+		arg.SessionUUID,
 		arg.UserUUID,
 		arg.CreatedAt,
 		arg.ExpiresAt,
+		arg.Address,
 	)
 	return err
 }
@@ -157,18 +237,21 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) error {
 }
 
 const listKeys = `-- name: ListKeys :many
-SELECT key_uuid, kind, name, scopes, created_at, expires_at, revoked_at FROM api_keys
+SELECT key_uuid, kind, name, scopes, created_at, expires_at, revoked_at, rotated_at, previous_until, last_used_at FROM api_keys
 WHERE tenant_uuid = $1 ORDER BY created_at DESC, key_uuid DESC LIMIT 1000
 `
 
 type ListKeysRow struct {
-	KeyUUID   uuid.UUID
-	Kind      string
-	Name      string
-	Scopes    []string
-	CreatedAt time.Time
-	ExpiresAt *time.Time
-	RevokedAt *time.Time
+	KeyUUID       uuid.UUID
+	Kind          string
+	Name          string
+	Scopes        []string
+	CreatedAt     time.Time
+	ExpiresAt     *time.Time
+	RevokedAt     *time.Time
+	RotatedAt     *time.Time
+	PreviousUntil *time.Time
+	LastUsedAt    *time.Time
 }
 
 func (q *Queries) ListKeys(ctx context.Context, tenantUuid uuid.UUID) ([]ListKeysRow, error) {
@@ -188,6 +271,9 @@ func (q *Queries) ListKeys(ctx context.Context, tenantUuid uuid.UUID) ([]ListKey
 			&i.CreatedAt,
 			&i.ExpiresAt,
 			&i.RevokedAt,
+			&i.RotatedAt,
+			&i.PreviousUntil,
+			&i.LastUsedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -199,8 +285,195 @@ func (q *Queries) ListKeys(ctx context.Context, tenantUuid uuid.UUID) ([]ListKey
 	return items, nil
 }
 
-const revokeKey = `-- name: RevokeKey :execrows
-UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE tenant_uuid = $1 AND key_uuid = $2
+const listSessions = `-- name: ListSessions :many
+SELECT session_uuid, created_at, expires_at, address FROM user_sessions
+WHERE tenant_uuid = $1 AND user_uuid = $2 AND expires_at > $3 ORDER BY created_at DESC, session_uuid LIMIT 200
+`
+
+type ListSessionsParams struct {
+	TenantUUID uuid.UUID
+	UserUUID   uuid.UUID
+	ExpiresAt  time.Time
+}
+
+type ListSessionsRow struct {
+	SessionUUID uuid.UUID
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+	Address     string
+}
+
+func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]ListSessionsRow, error) {
+	rows, err := q.db.Query(ctx, listSessions, arg.TenantUUID, arg.UserUUID, arg.ExpiresAt)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListSessionsRow
+	for rows.Next() {
+		var i ListSessionsRow
+		if err := rows.Scan(
+			&i.SessionUUID,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.Address,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listUsers = `-- name: ListUsers :many
+SELECT user_uuid, email, name, role, created_at, disabled_at, last_login_at FROM users
+WHERE tenant_uuid = $1 AND user_uuid > $2 ORDER BY user_uuid LIMIT $3
+`
+
+type ListUsersParams struct {
+	TenantUUID uuid.UUID
+	UserUUID   uuid.UUID
+	Limit      int32
+}
+
+type ListUsersRow struct {
+	UserUUID    uuid.UUID
+	Email       string
+	Name        string
+	Role        string
+	CreatedAt   time.Time
+	DisabledAt  *time.Time
+	LastLoginAt *time.Time
+}
+
+func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]ListUsersRow, error) {
+	rows, err := q.db.Query(ctx, listUsers, arg.TenantUUID, arg.UserUUID, arg.Limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListUsersRow
+	for rows.Next() {
+		var i ListUsersRow
+		if err := rows.Scan(
+			&i.UserUUID,
+			&i.Email,
+			&i.Name,
+			&i.Role,
+			&i.CreatedAt,
+			&i.DisabledAt,
+			&i.LastLoginAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockKey = `-- name: LockKey :one
+SELECT key_uuid, kind, name, scopes, created_at, expires_at, revoked_at, rotated_at, previous_until, last_used_at FROM api_keys
+WHERE tenant_uuid = $1 AND key_uuid = $2 FOR UPDATE
+`
+
+type LockKeyParams struct {
+	TenantUUID uuid.UUID
+	KeyUUID    uuid.UUID
+}
+
+type LockKeyRow struct {
+	KeyUUID       uuid.UUID
+	Kind          string
+	Name          string
+	Scopes        []string
+	CreatedAt     time.Time
+	ExpiresAt     *time.Time
+	RevokedAt     *time.Time
+	RotatedAt     *time.Time
+	PreviousUntil *time.Time
+	LastUsedAt    *time.Time
+}
+
+func (q *Queries) LockKey(ctx context.Context, arg LockKeyParams) (LockKeyRow, error) {
+	row := q.db.QueryRow(ctx, lockKey, arg.TenantUUID, arg.KeyUUID)
+	var i LockKeyRow
+	err := row.Scan(
+		&i.KeyUUID,
+		&i.Kind,
+		&i.Name,
+		&i.Scopes,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.RevokedAt,
+		&i.RotatedAt,
+		&i.PreviousUntil,
+		&i.LastUsedAt,
+	)
+	return i, err
+}
+
+const lockTenant = `-- name: LockTenant :one
+SELECT tenant_uuid, name, time_zone, currency, created_at FROM tenants WHERE tenant_uuid = $1 FOR NO KEY UPDATE
+`
+
+// For changes that must see each other; what only refers to the tenant need not wait.
+func (q *Queries) LockTenant(ctx context.Context, tenantUuid uuid.UUID) (Tenant, error) {
+	row := q.db.QueryRow(ctx, lockTenant, tenantUuid)
+	var i Tenant
+	err := row.Scan(
+		&i.TenantUUID,
+		&i.Name,
+		&i.TimeZone,
+		&i.Currency,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
+const noteLogIn = `-- name: NoteLogIn :exec
+UPDATE users SET last_login_at = $3 WHERE tenant_uuid = $1 AND user_uuid = $2
+`
+
+type NoteLogInParams struct {
+	TenantUUID  uuid.UUID
+	UserUUID    uuid.UUID
+	LastLoginAt *time.Time
+}
+
+func (q *Queries) NoteLogIn(ctx context.Context, arg NoteLogInParams) error {
+	_, err := q.db.Exec(ctx, noteLogIn, arg.TenantUUID, arg.UserUUID, arg.LastLoginAt)
+	return err
+}
+
+const passwordHash = `-- name: PasswordHash :one
+SELECT password_hash, email FROM users WHERE tenant_uuid = $1 AND user_uuid = $2 AND disabled_at IS NULL
+`
+
+type PasswordHashParams struct {
+	TenantUUID uuid.UUID
+	UserUUID   uuid.UUID
+}
+
+type PasswordHashRow struct {
+	PasswordHash string
+	Email        string
+}
+
+func (q *Queries) PasswordHash(ctx context.Context, arg PasswordHashParams) (PasswordHashRow, error) {
+	row := q.db.QueryRow(ctx, passwordHash, arg.TenantUUID, arg.UserUUID)
+	var i PasswordHashRow
+	err := row.Scan(&i.PasswordHash, &i.Email)
+	return i, err
+}
+
+const revokeKey = `-- name: RevokeKey :exec
+UPDATE api_keys SET revoked_at = $3 WHERE tenant_uuid = $1 AND key_uuid = $2
 `
 
 type RevokeKeyParams struct {
@@ -209,12 +482,36 @@ type RevokeKeyParams struct {
 	RevokedAt  *time.Time
 }
 
-func (q *Queries) RevokeKey(ctx context.Context, arg RevokeKeyParams) (int64, error) {
-	result, err := q.db.Exec(ctx, revokeKey, arg.TenantUUID, arg.KeyUUID, arg.RevokedAt)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) RevokeKey(ctx context.Context, arg RevokeKeyParams) error {
+	_, err := q.db.Exec(ctx, revokeKey, arg.TenantUUID, arg.KeyUUID, arg.RevokedAt)
+	return err
+}
+
+const rotateKey = `-- name: RotateKey :exec
+UPDATE api_keys SET previous_hash = secret_hash, previous_until = $1, secret_hash = $2,
+    rotated_at = $3, expires_at = $4
+WHERE tenant_uuid = $5 AND key_uuid = $6
+`
+
+type RotateKeyParams struct {
+	PreviousUntil *time.Time
+	SecretHash    []byte
+	RotatedAt     *time.Time
+	ExpiresAt     *time.Time
+	TenantUUID    uuid.UUID
+	KeyUUID       uuid.UUID
+}
+
+func (q *Queries) RotateKey(ctx context.Context, arg RotateKeyParams) error {
+	_, err := q.db.Exec(ctx, rotateKey,
+		arg.PreviousUntil,
+		arg.SecretHash,
+		arg.RotatedAt,
+		arg.ExpiresAt,
+		arg.TenantUUID,
+		arg.KeyUUID,
+	)
+	return err
 }
 
 const setPassword = `-- name: SetPassword :execrows
@@ -233,4 +530,48 @@ func (q *Queries) SetPassword(ctx context.Context, arg SetPasswordParams) (int64
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const updateTenant = `-- name: UpdateTenant :exec
+UPDATE tenants SET name = $2, time_zone = $3, currency = $4 WHERE tenant_uuid = $1
+`
+
+type UpdateTenantParams struct {
+	TenantUUID uuid.UUID
+	Name       string
+	TimeZone   string
+	Currency   string
+}
+
+func (q *Queries) UpdateTenant(ctx context.Context, arg UpdateTenantParams) error {
+	_, err := q.db.Exec(ctx, updateTenant,
+		arg.TenantUUID,
+		arg.Name,
+		arg.TimeZone,
+		arg.Currency,
+	)
+	return err
+}
+
+const updateUser = `-- name: UpdateUser :exec
+UPDATE users SET name = $3, role = $4, disabled_at = $5 WHERE tenant_uuid = $1 AND user_uuid = $2
+`
+
+type UpdateUserParams struct {
+	TenantUUID uuid.UUID
+	UserUUID   uuid.UUID
+	Name       string
+	Role       string
+	DisabledAt *time.Time
+}
+
+func (q *Queries) UpdateUser(ctx context.Context, arg UpdateUserParams) error {
+	_, err := q.db.Exec(ctx, updateUser,
+		arg.TenantUUID,
+		arg.UserUUID,
+		arg.Name,
+		arg.Role,
+		arg.DisabledAt,
+	)
+	return err
 }

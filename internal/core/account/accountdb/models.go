@@ -3,3 +3,17 @@
 //   sqlc v1.31.1
 
 package accountdb
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+type Tenant struct {
+	TenantUUID uuid.UUID
+	Name       string
+	TimeZone   string
+	Currency   string
+	CreatedAt  time.Time
+}
