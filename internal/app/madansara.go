@@ -35,7 +35,7 @@ func (a *App) buildMadanSara() error {
 	workers := river.NewWorkers()
 	models := attribution.New(a.db, clock)
 	models.RegisterWorkers(workers)
-	insight.NewCounter(a.db, clock).RegisterWorkers(workers)
+	insight.NewAsker(insight.NewCounter(a.db, clock), a.mesh).RegisterWorkers(workers)
 	signer, err := tracking.NewSigner([]byte(cfg.SecretKey), cfg.PublicBaseURL)
 	if err != nil {
 		return err
@@ -72,7 +72,8 @@ func (a *App) buildMadanSara() error {
 	campaigns.Register(api)
 	conversions := conversion.New(a.db, a.queue, people{clock}, models, clock)
 	conversions.Register(api)
-	insight.New(a.db, a.queue, clock).Register(api)
+	insights := insight.New(a.db, a.queue, clock)
+	insights.Register(api)
 	ingest := website.NewIngest(website.Config{
 		DB: a.db, Keys: a.accounts, Conversions: conversions, Clock: clock, Logger: logger,
 		Limits: website.DefaultLimits(),
@@ -84,7 +85,7 @@ func (a *App) buildMadanSara() error {
 	router.Handle("GET "+TrackerPath, tracker.Handler())
 	dashboard.New(dashboard.Config{
 		DB: a.db, Clock: clock, Logger: logger, Accounts: a.accounts, Contacts: contacts, Conversions: conversions,
-		Campaigns: campaigns, Segments: segments, Templates: templates,
+		Campaigns: campaigns, Insights: insights, Segments: segments, Templates: templates,
 		PublicURL: cfg.PublicBaseURL, TrackerPath: TrackerPath, FromName: mailing.FromName, FromEmail: mailing.FromEmail,
 		SecureCookies: strings.HasPrefix(cfg.PublicBaseURL, "https://"),
 	}).Mount(router.Mux())

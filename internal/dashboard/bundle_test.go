@@ -25,6 +25,7 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
 	"github.com/engardehq/madansara/internal/madansara/conversion"
+	"github.com/engardehq/madansara/internal/madansara/insight"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 )
@@ -57,6 +58,7 @@ func setup(t *testing.T) *bundle {
 	pages := dashboard.New(dashboard.Config{
 		DB: db, Clock: b.clock, Accounts: b.users, Contacts: contact.New(db), Conversions: conversions, Segments: segment.New(db, b.clock), Templates: template.New(db, b.clock),
 		Campaigns: outreach.New(db, queue, b.clock, outreach.Config{FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example"}),
+		Insights:  insight.New(db, queue, b.clock),
 		PublicURL: "https://madansara.example.org", TrackerPath: "/tracker.js", FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example",
 	})
 	pages.Mount(router.Mux())

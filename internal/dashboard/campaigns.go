@@ -11,6 +11,7 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/attribution"
 	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
+	"github.com/engardehq/madansara/internal/madansara/insight"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 )
@@ -134,6 +135,7 @@ type campaignPage struct {
 	People  map[uuid.UUID]contact.Contact // those of the rows shown
 	Trail   trail
 	Members int64 // of the segment, for a draft
+	Context insight.CampaignContext
 }
 
 func (d *Dashboard) campaign(w http.ResponseWriter, r *http.Request, v *view) error {
@@ -156,6 +158,9 @@ func (d *Dashboard) campaign(w http.ResponseWriter, r *http.Request, v *view) er
 func (d *Dashboard) loadCampaign(ctx context.Context, p *campaignPage, id uuid.UUID) error {
 	var err error
 	if p.Report, err = d.Campaigns.Report(ctx, p.Tenant, id); err != nil {
+		return err
+	}
+	if p.Context, err = d.Insights.CampaignContext(ctx, p.Tenant, id); err != nil {
 		return err
 	}
 	if p.Campaign.Status == outreach.Draft {

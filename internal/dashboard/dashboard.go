@@ -35,6 +35,7 @@ type Config struct {
 	Contacts    Contacts
 	Conversions Conversions
 	Campaigns   Campaigns
+	Insights    Insights
 	Segments    Segments
 	Templates   Templates
 	// PublicURL is where browsers reach the service, without a final slash;
@@ -77,6 +78,7 @@ func (d *Dashboard) Mount(mux *http.ServeMux) {
 		"GET /campaigns/{id}":          d.campaign,
 		"POST /campaigns/{id}/start":   d.startCampaign,
 		"POST /campaigns/{id}/pause":   d.pauseCampaign,
+		"POST /campaigns/{id}/context": d.linkCampaign,
 		"POST /messages/{id}/resolve":  d.resolveMessage,
 
 		"GET /segments":          d.segments,

@@ -10,6 +10,7 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
 	"github.com/engardehq/madansara/internal/madansara/conversion"
+	"github.com/engardehq/madansara/internal/madansara/insight"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 )
@@ -53,6 +54,12 @@ type Campaigns interface {
 	Start(ctx context.Context, tenant, id uuid.UUID) (outreach.Campaign, error)
 	Pause(ctx context.Context, tenant, id uuid.UUID, reason string) (outreach.Campaign, error)
 	Resolve(ctx context.Context, tenant, id uuid.UUID, outcome outreach.Resolution, by string) (outreach.Message, error)
+}
+
+// Insights says what the peers know about what stands around a campaign.
+type Insights interface {
+	CampaignContext(ctx context.Context, tenant, campaign uuid.UUID) (insight.CampaignContext, error)
+	LinkCampaign(ctx context.Context, tenant, campaign uuid.UUID, links insight.Links) (insight.CampaignContext, error)
 }
 
 // Segments keeps the rules that select contacts.

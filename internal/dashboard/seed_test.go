@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/engardehq/madansara/engardedb"
+	"github.com/engardehq/madansara/mesh"
 	"github.com/engardehq/madansara/internal/madansara/attribution"
 )
 
@@ -97,6 +98,20 @@ func (s *shop) exec(t *testing.T, sql string, args ...any) {
 
 func id() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
+var landingPage = mesh.SEOAnalysis{
+	URL: "https://kafelakay.example/blue-mountain", Title: "Blue Mountain coffee from Thiotte – Kafe Lakay", WordCount: 842,
+	PrimaryKeywords: []mesh.SEOKeyword{
+		{Term: "blue mountain coffee", Count: 14, Weight: 1}, {Term: "thiotte", Count: 9, Weight: 0.71}, {Term: "coffee", Count: 31, Weight: 0.64},
+		{Term: "roasted weekly", Count: 4, Weight: 0.38},
+	},
+	Audit: mesh.SEOAudit{Score: 86, Checks: []mesh.SEOCheck{{ID: "canonical", Severity: "warning"}, {ID: "description", Severity: "error"}, {ID: "title", Severity: "error", Passed: true}}},
+}
+
+var advertising = mesh.CampaignIntelligence{
+	Name: "Spring coffee, Haiti and diaspora", Platform: "meta_ads", Spend: mesh.Money{Amount: 48210, Currency: "USD"},
+	Conversions: 41, ConversionsSource: mesh.MadanSara, CPA: &mesh.Estimate{Value: 1176, Low: 878, High: 1612}, ROAS: &mesh.Estimate{Value: 3.1, Low: 2.2, High: 4.2},
+}
+
 func (s *shop) outreach(t *testing.T) {
 	t.Helper()
 	segment := id()
@@ -107,6 +122,9 @@ func (s *shop) outreach(t *testing.T) {
 		values ($1, $2, 'email', 'Welcome offer', '{{ contact.first_name | default: "Friend" }}, your coffee is waiting', '<h1>Hello {{ contact.first_name }}</h1><p>Ten percent off your first bag.</p>', '', $3, $3)`, tenant, s.template, created)
 	s.exec(t, `insert into outreach_campaigns (tenant_uuid, campaign_uuid, name, channel, segment_uuid, template_uuid, from_name, from_email, status, created_at, updated_at, started_at, expanded_at)
 		values ($1, $2, 'Welcome, new friends', 'email', $3, $4, 'Kafe Lakay', 'bonjou@kafelakay.example', 'running', $5, $5, $5, $5)`, tenant, s.campaign, segment, s.template, created)
+	s.exec(t, `insert into outreach_campaign_context (tenant_uuid, campaign_uuid, landing_url, ad_campaign_id, page, page_at, ads, ads_at, ads_error, asked_at)
+		values ($1, $2, 'https://kafelakay.example/blue-mountain', 'spring-coffee', $3, $4, $5, $6, 'It could not be reached.', $4)`,
+		tenant, s.campaign, landingPage, s.now.Add(-12*time.Minute), advertising, s.now.Add(-5*time.Hour))
 }
 
 type touchpoint struct {

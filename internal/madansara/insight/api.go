@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
 
 	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/mesh"
@@ -15,6 +16,18 @@ type customerInput struct {
 }
 
 type customerOutput struct{ Body *mesh.CustomerInsights }
+
+type (
+	// CampaignPath names the campaign.
+	CampaignPath struct {
+		ID uuid.UUID `path:"campaign_uuid" format:"uuid"`
+	}
+	contextOutput struct{ Body CampaignContext }
+	linkInput     struct {
+		CampaignPath
+		Body Links
+	}
+)
 
 // Register adds the operations to api.
 func (s *Service) Register(api huma.API) {
@@ -31,5 +44,21 @@ func (s *Service) Register(api huma.API) {
 			return nil, err
 		}
 		return &customerOutput{Body: known}, nil
+	})
+	const path = "/api/v1/outreach/campaigns/{campaign_uuid}/context"
+	httpkit.Register(api, huma.Operation{
+		OperationID: "get-campaign-context", Method: http.MethodGet, Path: path, Tags: []string{"outreach"}, Security: httpkit.Scoped("outreach:read"),
+		Summary:     "See what Onside says of a campaign's landing page, and Sankore of the advertising beside it",
+		Description: "Answers what was learned last, at once, and has the peers asked again when that was more than an hour ago.",
+	}, func(ctx context.Context, in *CampaignPath) (*contextOutput, error) {
+		found, err := s.CampaignContext(ctx, httpkit.Tenant(ctx), in.ID)
+		return &contextOutput{Body: found}, err
+	})
+	httpkit.Register(api, huma.Operation{
+		OperationID: "link-campaign", Method: http.MethodPut, Path: path, Tags: []string{"outreach"}, Security: httpkit.Scoped("outreach:write"),
+		Summary: "Link a campaign to its landing page and to the advertising beside it",
+	}, func(ctx context.Context, in *linkInput) (*contextOutput, error) {
+		found, err := s.LinkCampaign(ctx, httpkit.Tenant(ctx), in.ID, in.Body)
+		return &contextOutput{Body: found}, err
 	})
 }

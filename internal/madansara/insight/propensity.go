@@ -124,11 +124,6 @@ func NewCounter(db *engardedb.DB, clock clockwork.Clock) *Counter {
 	return &Counter{db: db, clock: clock}
 }
 
-// RegisterWorkers adds the worker of this package's job.
-func (c *Counter) RegisterWorkers(workers *river.Workers) {
-	river.AddWorker(workers, &countWorker{counter: c})
-}
-
 // Count takes the tenant's counts again. Runs at once take turns.
 func (c *Counter) Count(ctx context.Context, tenant uuid.UUID) error {
 	err := c.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
