@@ -257,7 +257,8 @@ func quote(text string) string {
 	if err := encoder.Encode(text); err != nil {
 		return `""` // a text always encodes
 	}
-	return strings.TrimSuffix(line.String(), "\n")
+	// The one line break that JSON leaves as it is.
+	return strings.ReplaceAll(strings.TrimSuffix(line.String(), "\n"), "\u0085", `\u0085`)
 }
 
 func ago(d time.Duration) string {

@@ -143,14 +143,16 @@ func (b *recallBuffer) add(tenant uuid.UUID, hits []Hit, at time.Time) {
 	}
 	if b.timer == nil {
 		b.active.Add(1)
-		b.timer = time.AfterFunc(b.every, func() {
-			defer b.active.Done()
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			defer cancel()
-			if err := b.flush(ctx); err != nil {
-				b.client.logger.WarnContext(ctx, "recalls of memories were not counted", "error", err)
-			}
-		})
+		b.timer = time.AfterFunc(b.every, b.flushDue) //nolint:contextcheck // it runs after the search that it counts
+	}
+}
+
+func (b *recallBuffer) flushDue() {
+	defer b.active.Done()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := b.flush(ctx); err != nil {
+		b.client.logger.WarnContext(ctx, "recalls of memories were not counted", "error", err)
 	}
 }
 

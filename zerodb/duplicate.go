@@ -11,7 +11,6 @@ import (
 // strict: two memories that stay apart cost a line in a prompt, two facts taken
 // for one cost a fact.
 const (
-	sameShingles  = 0.7  // share of the shorter text's word pairs that the longer has
 	mostExtra     = 0.25 // share of the longer text's words that the shorter lacks
 	sameCosine    = 0.97 // from which another wording may be the same statement
 	differsCosine = 0.75 // below which vectors veto what the words suggest
@@ -42,7 +41,7 @@ func wordingOf(text string) wording {
 func capitalised(text string) map[string]bool {
 	names := map[string]bool{}
 	begins := true
-	for _, field := range strings.Fields(text) {
+	for field := range strings.FieldsSeq(text) {
 		first := strings.TrimLeftFunc(field, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 		for _, r := range first {
 			if unicode.IsUpper(r) && !begins {
@@ -60,7 +59,7 @@ func capitalised(text string) map[string]bool {
 // reversals turn a statement round, or end it.
 var reversals = sync.OnceValue(func() map[string]bool {
 	set := map[string]bool{}
-	for _, word := range strings.Fields(`
+	for word := range strings.FieldsSeq(`
 		not no never none without nor neither cannot stop stopped stops former formerly previously except unless anymore longer
 		hardly refuse refused refuses lost
 		ne pas non sans jamais aucun aucune sauf ancien ancienne arrete
@@ -89,9 +88,9 @@ func duplicates(a, b wording, cosine float64, known bool) (same, more bool) {
 	switch {
 	case len(onlyA) == 0:
 		// b has every word of a: the same, if also in a's order.
-		return contained(a, b), len(onlyB) > 0
+		return contained(a, b, len(onlyB)), len(onlyB) > 0
 	case len(onlyB) == 0:
-		return contained(b, a), false
+		return contained(b, a, len(onlyA)), false
 	}
 	// Words were exchanged. Only vectors can tell a synonym from another fact,
 	// and they can't where a number, a letter or a name makes the difference.
@@ -106,18 +105,16 @@ func duplicates(a, b wording, cosine float64, known bool) (same, more bool) {
 
 func reverses(word string) bool { return reversals()[word] }
 
-// contained reports whether the pairs of neighbours of the shorter are pairs of the longer.
-func contained(shorter, longer wording) bool {
-	if len(shorter.shingles) == 0 {
-		return true
-	}
-	found := 0
+// contained reports whether the longer says the words of the shorter in their order,
+// with the extra words between them: each of those parts at most one pair of neighbours.
+func contained(shorter, longer wording, extra int) bool {
+	parted := 0
 	for shingle := range shorter.shingles {
-		if longer.shingles[shingle] {
-			found++
+		if !longer.shingles[shingle] {
+			parted++
 		}
 	}
-	return float64(found) >= sameShingles*float64(len(shorter.shingles))
+	return parted <= extra
 }
 
 // difference is the multiset a without b.

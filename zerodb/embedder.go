@@ -101,7 +101,7 @@ func Normalize(v []float32) ([]float32, error) {
 		return nil, invalid("vector", "has components that are no finite numbers")
 	}
 	if sum == 0 {
-		return nil, nil //nolint:nilnil // nil is "no vector", as documented
+		return nil, nil
 	}
 	scale := 1 / math.Sqrt(sum)
 	scaled := make([]float32, len(v))

@@ -57,7 +57,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Is matches a [Kind].
 func (e *Error) Is(target error) bool {
-	kind, ok := target.(Kind) //nolint:errorlint // a kind never wraps anything
+	kind, ok := target.(Kind)
 	return ok && kind == e.Kind
 }
 

@@ -139,8 +139,8 @@ func (in *importing) line(ctx context.Context, number int, text []byte) error {
 }
 
 func (in *importing) refuse(number int, err error) error {
-	var e *Error
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
 		return err
 	}
 	e.Field = fmt.Sprintf("line %d: %s", number, e.Field)
@@ -244,9 +244,12 @@ func (c *Client) importLine(line []byte) (*Memory, error) {
 }
 
 func (c *Client) importVector(m *Memory, encoded []byte) (err error) {
-	if c.embedder == nil || m.Model != c.embedder.Model() || len(encoded) == 0 {
+	if c.embedder == nil || m.Model != c.embedder.Model() {
 		m.Model = ""
 		return nil
+	}
+	if len(encoded) == 0 {
+		return nil // a text that the model knows nothing about
 	}
 	if len(encoded) != 4*c.embedder.Dimension() {
 		return invalid("vector", fmt.Sprintf("has %d bytes, those of %s have %d", len(encoded), m.Model, 4*c.embedder.Dimension()))

@@ -169,10 +169,19 @@ func inRange(value, lowest, highest any) bool {
 			return false
 		}
 		t, err := time.Parse(time.RFC3339Nano, v)
-		return err == nil && (!isLo || !t.Before(lo)) && (!isHi || !t.After(hi))
+		// Go alone takes a comma before the fraction, which RFC 3339 does not know.
+		return err == nil && !strings.Contains(v, ",") && (!isLo || !t.Before(lo)) && (!isHi || !t.After(hi))
 	default:
 		return false
 	}
+}
+
+// Checked returns the condition with its values in the types of stored metadata,
+// or says why it has no meaning. [Condition.Match] and back ends take checked
+// conditions; the calls of a [Tenant] check those they are given.
+func Checked(c Condition) (Condition, error) {
+	err := c.check(0)
+	return c, err
 }
 
 // check brings the condition's values into the types of stored metadata and

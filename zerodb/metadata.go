@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -139,7 +140,7 @@ func checkName(field, name string, required bool) error {
 	if len(name) > MaxName {
 		return tooLarge(field, fmt.Sprintf("has %d bytes, at most %d are kept", len(name), MaxName))
 	}
-	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }) {
 		return invalid(field, "has control characters")
 	}
 	return checkText(field, name)

@@ -277,9 +277,7 @@ func (p *plan) replace(draft, m *Memory) (*Memory, Receipt) {
 // it holds. The versions' intervals never overlap.
 func (p *plan) version(draft *Memory, versions []*Memory) (*Memory, Receipt) {
 	versions = slices.Clone(versions)
-	slices.SortStableFunc(versions, func(a, b *Memory) int {
-		return cmp.Or(a.ValidFrom.Compare(b.ValidFrom), a.CreatedAt.Compare(b.CreatedAt))
-	})
+	slices.SortFunc(versions, compareVersions)
 	if len(versions) == 0 {
 		return p.create(draft), Receipt{Outcome: Created, Reason: "nothing had the key " + draft.Key}
 	}
@@ -290,7 +288,7 @@ func (p *plan) version(draft *Memory, versions []*Memory) (*Memory, Receipt) {
 	var before, after *Memory
 	for _, v := range versions {
 		holds := v.ValidUntil.IsZero() || v.ValidUntil.After(draft.ValidFrom)
-		if v.Content == draft.Content && (v.ValidFrom.Equal(draft.ValidFrom) || !v.ValidFrom.After(draft.ValidFrom) && holds) {
+		if v.Content == draft.Content && !v.ValidFrom.After(draft.ValidFrom) && holds {
 			return p.repeat(draft, v)
 		}
 		if !v.ValidFrom.After(draft.ValidFrom) {
@@ -320,6 +318,18 @@ func (p *plan) version(draft *Memory, versions []*Memory) (*Memory, Receipt) {
 	return m, receipt
 }
 
+// compareVersions orders versions by when they began to hold. Of those that began at one
+// time, the one that held longest comes last: the others were superseded at once.
+func compareVersions(a, b *Memory) int {
+	ends := func(m *Memory) time.Time {
+		if m.ValidUntil.IsZero() {
+			return time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+		}
+		return m.ValidUntil
+	}
+	return cmp.Or(a.ValidFrom.Compare(b.ValidFrom), ends(a).Compare(ends(b)), a.CreatedAt.Compare(b.CreatedAt), slices.Compare(a.ID[:], b.ID[:]))
+}
+
 // duplicate finds a memory that says what the draft says.
 func (p *plan) duplicate(draft *Memory) (found *Memory, cosine float64) {
 	if !lives[draft.Type].merges {
@@ -335,11 +345,11 @@ func (p *plan) duplicate(draft *Memory) (found *Memory, cosine float64) {
 			!m.ValidUntil.Equal(draft.ValidUntil) {
 			continue
 		}
-		comparable := m.Vector != nil && draft.Vector != nil && m.Model == draft.Model
-		if comparable {
+		known := m.Vector != nil && draft.Vector != nil && m.Model == draft.Model
+		if known {
 			cosine = float64(Dot(m.Vector, draft.Vector))
 		}
-		if same, _ := duplicates(p.wording(m), mine, cosine, comparable); same {
+		if same, _ := duplicates(p.wording(m), mine, cosine, known); same {
 			return m, cosine
 		}
 	}

@@ -82,8 +82,7 @@ func (t Tenant) drafts(items []Item) ([]*Memory, error) {
 	for i := range items {
 		m, err := items[i].draft(now, t.client.embedder)
 		if err != nil {
-			var e *Error
-			if errors.As(err, &e) {
+			if e, ok := errors.AsType[*Error](err); ok {
 				e.Item = i
 			}
 			return nil, err

@@ -111,39 +111,54 @@ func foldRune(r rune) string {
 	}
 }
 
-// endings inflect nouns, adjectives and verbs in the languages of Terms, longest first.
+// endings inflect and derive words in the languages of Terms, longest first.
 var endings = strings.Fields(`
-	issements issement
-	ations ements iendo aciones
-	ation ement aient ement idades acion mente
-	ados adas idos idas ando endo ions ings ment ness
+	issements issement aciones
+	ations idades aisons
+	ation ement ments aient iendo acion mente ences ances aison
+	ment ados adas idos idas ando endo ions ings ness ence ance
 	ees ers ing ies ion ons ont ait ais ant ent ado ada ido ida ara era ira aba
 	er es ed ez ee ir ar as os is ly en on ai
 	e s x a o i y`)
 
-// stem takes the longest ending off that leaves four letters, or a final s
-// off a short word. Numbers and codes stay whole.
+// stem takes up to two endings off, each the longest that leaves four letters,
+// and then or before one of two equal consonants at the end. Numbers and codes stay whole.
 func stem(word string) string {
 	for i := range len(word) {
 		if word[i] >= '0' && word[i] <= '9' || word[i] >= 0x80 {
 			return word
 		}
 	}
-	for _, ending := range endings {
-		if len(word)-len(ending) >= 4 && strings.HasSuffix(word, ending) {
-			return word[:len(word)-len(ending)]
+	if len(word) == 4 && word[3] == 's' && word[2] != 's' {
+		return word[:3] // bags, pubs
+	}
+	for range 2 {
+		word = single(word)
+		for _, ending := range endings {
+			if len(word)-len(ending) >= 4 && strings.HasSuffix(word, ending) {
+				word = word[:len(word)-len(ending)]
+				break
+			}
 		}
 	}
-	if len(word) == 4 && word[3] == 's' && word[2] != 's' {
-		return word[:3]
+	return single(word)
+}
+
+// single takes one of two equal consonants off a word's end: shipp, runn.
+func single(word string) string {
+	n := len(word)
+	if n >= 4 && word[n-1] == word[n-2] && !strings.ContainsRune("aeiou", rune(word[n-1])) {
+		return word[:n-1]
 	}
 	return word
 }
 
 // stopWords say nothing alone. Negations and numbers are none: they turn a statement round.
+//
+//nolint:misspell // five languages
 var stopWords = sync.OnceValue(func() map[string]bool {
 	set := map[string]bool{}
-	for _, word := range strings.Fields(`
+	for word := range strings.FieldsSeq(`
 		a an the this that these those of to in on at by for with from as is are was were be been being am
 		and or but if then than so it its he she they we you i me my your our their his her them us him
 		do does did have has had will would can could should may might shall must what which who whom when where

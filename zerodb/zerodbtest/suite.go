@@ -1,6 +1,7 @@
 package zerodbtest
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func (b *bundle) with(t *testing.T, embedder zerodb.Embedder) *zerodb.Client {
 		Backend: b.env.Backend, Embedder: embedder, Clock: b.clock, Logger: slog.New(slog.DiscardHandler), FlushRecalls: time.Hour,
 	})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, client.Close(t.Context())) })
+	t.Cleanup(func() { require.NoError(t, client.Close(context.WithoutCancel(t.Context()))) })
 	return client
 }
 
@@ -90,64 +91,43 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 		run  func(*testing.T, *bundle)
 	}{
 		{"what is stored is found", testStoredIsFound},
+		{"scopes", testScopes},
+		{"scores can be worked out again", testScores},
+		{"threshold and limit", testThreshold},
+		{"languages", testLanguages},
+		{"filters", testFilters},
+		{"metadata filters mean what Match says", testMetadataFilters},
+		{"listing pages", testListing},
 		{"a fact supersedes what it contradicts", testSupersede},
+		{"a late fact is filed", testLateFact},
+		{"versions never overlap", testTimeline},
 		{"working memories are replaced", testWorking},
 		{"stats count by type and agent", testStats},
 		{"an export is imported elsewhere", testTransfer},
+		{"short-term memories expire", testShortTerm},
+		{"repetition changes nothing", testRepetition},
+		{"near-duplicates are merged", testNearDuplicates},
+		{"storing at once", testStoringAtOnce},
+		{"procedures learn", testProcedures},
+		{"feedback", testFeedback},
+		{"correction and history", testCorrection},
+		{"forgetting", testForget},
+		{"erasure", testErasure},
+		{"export and import", testExport},
+		{"upkeep", testUpkeep},
+		{"recalls are counted", testRecalls},
+		{"the embedder is down", testEmbedderDown},
+		{"models are not mixed", testModels},
+		{"context fits its budget", testContextBudget},
+		{"context is data", testContextIsData},
+		{"bad input", testBadInput},
+		{"tenants see only their own", testTenants},
+		{"answers are the reference's", testAgainstReference},
+		{"initialising again", testInit},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			test.run(t, setup(t, env))
 		})
 	}
-}
-
-func testStoredIsFound(t *testing.T, b *bundle) {
-	for _, typ := range zerodb.Types() {
-		receipt, err := b.tenant.Store(t.Context(), agent, typ, "Marie likes the red market bag as "+string(typ), zerodb.Metadata{"n": 1}, 0)
-		require.NoError(t, err)
-		require.Equal(t, zerodb.Created, receipt.Outcome)
-		require.True(t, receipt.Embedded)
-		hits, err := b.tenant.Retrieve(t.Context(), agent, "red bag", typ, 10, 0)
-		require.NoError(t, err)
-		require.Len(t, hits, 1)
-		require.Equal(t, typ, hits[0].Memory.Type)
-		require.Equal(t, zerodb.Metadata{"n": 1.0}, hits[0].Memory.Metadata)
-	}
-	hits, err := b.tenant.Retrieve(t.Context(), agent, "red bag", "", 10, 0)
-	require.NoError(t, err)
-	require.Len(t, hits, 6)
-	known, err := b.tenant.AgentContext(t.Context(), agent)
-	require.NoError(t, err)
-	require.Contains(t, known.Text, `"Marie likes the red market bag as semantic"`)
-}
-
-func testSupersede(t *testing.T, b *bundle) {
-	fact := zerodb.Item{Type: zerodb.Semantic, Subject: "customer:42", Predicate: "preferred channel", Content: "Marie prefers e-mail"}
-	first := b.store(t, fact)
-	b.clock.Advance(48 * time.Hour)
-	fact.Content = "Marie prefers WhatsApp"
-	second := b.store(t, fact)
-	require.Equal(t, zerodb.Superseded, second.Outcome)
-	require.Equal(t, first.ID, second.Superseded)
-
-	require.Equal(t, []string{"Marie prefers WhatsApp"}, contents(b.search(t, zerodb.Query{Text: "what Marie prefers"})))
-	past := b.search(t, zerodb.Query{Text: "what Marie prefers", Filter: zerodb.Filter{AsOf: start.Add(time.Hour)}})
-	require.Equal(t, []string{"Marie prefers e-mail"}, contents(past))
-	require.Equal(t, start.Add(48*time.Hour), past[0].Memory.ValidUntil)
-	history, err := b.tenant.History(t.Context(), first.ID)
-	require.NoError(t, err)
-	require.Len(t, history, 2)
-	require.Equal(t, second.ID, history[0].ID)
-}
-
-func testWorking(t *testing.T, b *bundle) {
-	first := b.store(t, zerodb.Item{Type: zerodb.Working, Key: "task", Content: "audit the shop's pages"})
-	second := b.store(t, zerodb.Item{Type: zerodb.Working, Key: "task", Content: "write the report"})
-	require.Equal(t, zerodb.Replaced, second.Outcome)
-	require.Equal(t, first.ID, second.ID)
-	known, err := b.tenant.AgentContext(t.Context(), agent)
-	require.NoError(t, err)
-	require.Contains(t, known.Text, "write the report")
-	require.NotContains(t, known.Text, "audit the shop")
 }

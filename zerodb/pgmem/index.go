@@ -1,0 +1,163 @@
+package pgmem
+
+import (
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/engardehq/madansara/zerodb"
+)
+
+// index holds what a search needs of a set of memories: their words, their
+// vectors, and the facts that filters and ranks ask for. It is not safe for
+// concurrent use; a partition guards it.
+//
+// Rows are only added. A memory that changes gets a new row and its old one dies;
+// the partition builds the index anew when half of it is dead.
+type index struct {
+	rows     []row
+	byID     map[uuid.UUID]uint32
+	postings map[string][]posting
+	vectors  map[string]*slab // by model
+	agents   map[string]uint32
+	alive    [typeCount]int // rows alive, by type
+	dead     int
+	bytes    int // estimated
+}
+
+const typeCount = 6
+
+// row is about 100 bytes, without pointers.
+type row struct {
+	id                                      uuid.UUID
+	validFrom, validUntil, updated, expires int64 // microseconds; never is none
+	importance, confidence                  float64
+	model                                   uint32 // number of the model's slab, 0 without a vector
+	vector                                  uint32 // number in it
+	agent                                   uint32
+	typ                                     uint8 // number of the type
+	dead                                    bool
+}
+
+type posting struct {
+	row    uint32
+	weight float32
+}
+
+// slab holds the vectors of one model side by side, in blocks, so that it grows
+// without moving them.
+type slab struct {
+	number    uint32
+	dimension int
+	rows      []uint32 // of each vector
+	blocks    [][]float32
+}
+
+const blockVectors = 512
+
+func newIndex() *index {
+	return &index{byID: map[uuid.UUID]uint32{}, postings: map[string][]posting{}, vectors: map[string]*slab{}, agents: map[string]uint32{}}
+}
+
+var types = zerodb.Types()
+
+func typeNumber(t zerodb.Type) uint8 {
+	for i, known := range types {
+		if known == t {
+			return uint8(i)
+		}
+	}
+	return 0 // the table's check lets no other in
+}
+
+// never is later than every time.
+const never = math.MaxInt64
+
+// end is the time in microseconds, never for none.
+func end(t time.Time) int64 {
+	if t.IsZero() {
+		return never
+	}
+	return t.UnixMicro()
+}
+
+// put adds a memory, whose words weigh weights, in place of the one with its ID.
+func (x *index) put(m *zerodb.Memory, weights map[string]float32) {
+	x.remove(m.ID)
+	number := uint32(len(x.rows))
+	agent, known := x.agents[m.Agent]
+	if !known {
+		agent = uint32(len(x.agents))
+		x.agents[m.Agent] = agent
+		x.bytes += len(m.Agent) + 48
+	}
+	r := row{
+		id: m.ID, validFrom: m.ValidFrom.UnixMicro(), validUntil: end(m.ValidUntil),
+		updated: m.UpdatedAt.UnixMicro(), expires: end(m.ExpiresAt), importance: m.Importance, confidence: m.Confidence(),
+		agent: agent, typ: typeNumber(m.Type),
+	}
+	if m.Vector != nil {
+		r.model, r.vector = x.addVector(m.Model, number, m.Vector)
+	}
+	for term, weight := range weights {
+		list, known := x.postings[term]
+		if !known {
+			x.bytes += len(term) + 80 // the map's entry and the slice's head
+		}
+		x.postings[term] = append(list, posting{number, weight})
+		x.bytes += 12 // and what append holds ready
+	}
+	x.rows = append(x.rows, r)
+	x.byID[m.ID] = number
+	x.alive[r.typ]++
+	x.bytes += 100 + 40 // and the entry in byID
+}
+
+func (x *index) addVector(model string, row uint32, v []float32) (slabNumber, vectorNumber uint32) {
+	s := x.vectors[model]
+	if s == nil {
+		s = &slab{number: uint32(len(x.vectors)) + 1, dimension: len(v)}
+		x.vectors[model] = s
+	}
+	if len(v) != s.dimension {
+		return 0, 0 // not comparable with the others of its model: found by its words
+	}
+	n := len(s.rows)
+	if n%blockVectors == 0 {
+		s.blocks = append(s.blocks, make([]float32, 0, blockVectors*s.dimension))
+		x.bytes += 4 * blockVectors * s.dimension
+	}
+	last := len(s.blocks) - 1
+	s.blocks[last] = append(s.blocks[last], v...)
+	s.rows = append(s.rows, row)
+	x.bytes += 5
+	return s.number, uint32(n)
+}
+
+func (s *slab) vector(n uint32) []float32 {
+	at := int(n%blockVectors) * s.dimension
+	return s.blocks[n/blockVectors][at : at+s.dimension]
+}
+
+func (x *index) remove(id uuid.UUID) {
+	number, there := x.byID[id]
+	if !there {
+		return
+	}
+	r := &x.rows[number]
+	r.dead = true
+	delete(x.byID, id)
+	x.alive[r.typ]--
+	x.dead++
+}
+
+// wasteful reports whether building the index anew would free much.
+func (x *index) wasteful() bool { return x.dead > 1000 && x.dead > len(x.rows)/2 }
+
+func (r *row) facts() zerodb.Facts {
+	return zerodb.Facts{
+		Type: types[r.typ], Importance: r.importance, Confidence: r.confidence,
+		ValidFrom: time.UnixMicro(r.validFrom).UTC(), UpdatedAt: time.UnixMicro(r.updated).UTC(),
+	}
+}
