@@ -20,6 +20,7 @@ import (
 	"github.com/engardehq/madansara/bench/ingestbench"
 	"github.com/engardehq/madansara/bench/mailbench"
 	"github.com/engardehq/madansara/bench/processbench"
+	"github.com/engardehq/madansara/bench/retrievalbench"
 )
 
 // section is one measurement with what a reader must know to judge it.
@@ -29,6 +30,16 @@ type section struct {
 }
 
 var sections = []section{
+	{
+		"retrieval", "Finding memories", `Which of the turns that answer a question are among the first ten found (R@10), in long conversations written by hand in four
+languages, through ZeroDB's own search with the built-in embedder. "Own memory": the conversation's agent asks. "Shared by all": every turn of
+every conversation is searched, which leaves questions like "How can we best reach her?" without anyone they could mean. Questions of kind
+paraphrase use other words than the evidence. The weights were chosen on other conversations than these. Conversations, questions and
+lexicon have one author; judge the ablations rather than the height of the figures.`,
+		func(ctx context.Context) (fmt.Stringer, error) {
+			return retrievalbench.Run(ctx, retrievalbench.Options{})
+		},
+	},
 	{
 		"ingest", "Taking events", `Real HTTP over loopback into a PostgreSQL with fsync on; an answer comes only after the commit. Client, service and
 database share the machine's cores. The ratio's other side is the fastest that the same server stores the very same rows in the same tables

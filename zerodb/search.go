@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Query is a search.
@@ -87,7 +85,10 @@ func (t Tenant) Search(ctx context.Context, q Query) (Result, error) {
 		if err != nil {
 			return err
 		}
-		best := rank(found[0].List, c.floor(), at)
+		best, err := c.match(ctx, r, q, rank(found[0].List, c.floor(), at))
+		if err != nil {
+			return err
+		}
 		best = best[:min(len(best), q.Limit)]
 		for i := range best {
 			if best[i].score < q.Threshold || best[i].score == 0 {
@@ -132,28 +133,12 @@ func (c *Client) floor() float64 {
 
 // hits fetches the memories ranked. One that was deleted since is left out.
 func hits(ctx context.Context, r Reader, best []ranked, terms []string, filter *Filter, now time.Time) ([]Hit, error) {
-	var missing []uuid.UUID
-	for _, b := range best {
-		if b.candidate.Memory == nil {
-			missing = append(missing, b.candidate.ID)
-		}
-	}
-	fetched := map[uuid.UUID]*Memory{}
-	if len(missing) > 0 {
-		memories, err := r.Get(ctx, missing)
-		if err != nil {
-			return nil, err
-		}
-		for i := range memories {
-			fetched[memories[i].ID] = &memories[i]
-		}
+	if err := fetch(ctx, r, best); err != nil {
+		return nil, err
 	}
 	list := make([]Hit, 0, len(best))
 	for _, b := range best {
 		m := b.candidate.Memory
-		if m == nil {
-			m = fetched[b.candidate.ID]
-		}
 		if m == nil || !filter.Match(m, now) {
 			continue
 		}

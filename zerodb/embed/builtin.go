@@ -18,6 +18,7 @@ import (
 // It is a pure function of the text, the same on every machine, and safe for concurrent use.
 type Builtin struct {
 	words, grams float64
+	reader       *reader
 }
 
 // BuiltinModel names the built-in embedder's vectors. It changes whenever they do: vectors
@@ -39,7 +40,7 @@ func NewBuiltin() *Builtin {
 // two texts, to measure what each does. Shares are 0 or more, and not both 0. Its
 // vectors must not be stored beside those of [NewBuiltin].
 func NewBuiltinParts(words, grams float64) *Builtin {
-	return &Builtin{words: math.Sqrt(words / (words + grams)), grams: math.Sqrt(grams / (words + grams))}
+	return &Builtin{words: math.Sqrt(words / (words + grams)), grams: math.Sqrt(grams / (words + grams)), reader: newReader()}
 }
 
 // Model is [BuiltinModel].
@@ -47,6 +48,10 @@ func (b *Builtin) Model() string { return BuiltinModel }
 
 // Local says that asking costs no more than the processor's time.
 func (b *Builtin) Local() bool { return true }
+
+// Floor is the cosine that half of all pairs of unrelated turns stay below, measured on
+// the conversations of bench/retrievalbench.
+func (b *Builtin) Floor() float64 { return 0.1 }
 
 // Dimension is the length of every vector.
 func (b *Builtin) Dimension() int { return builtinDimension }

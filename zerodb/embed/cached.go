@@ -44,6 +44,8 @@ type (
 	}
 )
 
+func keyOf(text string) key { return sha256.Sum256([]byte(text)) }
+
 // NewCached remembers at most so many bytes of vectors; 16 MiB when limit is 0.
 func NewCached(source Source, limit int) *Cached {
 	or(&limit, 16<<20)
@@ -62,6 +64,16 @@ func (c *Cached) Local() bool {
 	return ok && local.Local()
 }
 
+// Match is the source's; nil when it does not compare words.
+func (c *Cached) Match(query string, texts []string) []float64 {
+	if matcher, ok := c.source.(interface {
+		Match(query string, texts []string) []float64
+	}); ok {
+		return matcher.Match(query, texts)
+	}
+	return nil
+}
+
 // Floor is the source's, 0 when it has none.
 func (c *Cached) Floor() float64 {
 	if calibrated, ok := c.source.(interface{ Floor() float64 }); ok {
@@ -74,7 +86,7 @@ func (c *Cached) Floor() float64 {
 func (c *Cached) Embed(ctx context.Context, texts []string) ([][]float32, error) {
 	keys := make([]key, len(texts))
 	for i, text := range texts {
-		keys[i] = sha256.Sum256([]byte(text))
+		keys[i] = keyOf(text)
 	}
 	for {
 		vectors, waiting, mine := c.claim(keys)

@@ -11,7 +11,7 @@
 // refuses an answer whose dimension or model is not what it was; who stores vectors
 // keeps Model() and Dimension() with them and compares only what is alike.
 //
-// [SoftMatch] scores texts against a query word by word, to put in order the few that
+// [Builtin.Match] scores texts against a query word by word, to put in order the few that
 // a search found.
 //
 // # Forms of a service

@@ -17,6 +17,20 @@ const (
 // Languages lists them all.
 var Languages = []Language{English, French, Spanish, Portuguese, Creole}
 
+// stopLanguages are the languages that a small word belongs to.
+var stopLanguages = func() map[string][]Language {
+	all := map[string][]Language{}
+	for _, language := range Languages {
+		for word := range stopWords[language] {
+			all[word] = append(all[word], language)
+		}
+	}
+	return all
+}()
+
+// elisions is how much an elided word (l'argent, m'ap) speaks for a language.
+var elisions = map[Language]float64{French: 2, Creole: 1}
+
 // Detect says which language a text is in, by its small words, the letters only
 // some languages have, and the words of the lexicon. Ties go to the
 // language that stands first in [Languages].
@@ -28,12 +42,16 @@ func Detect(text string) Language {
 	votes := make(map[Language]float64, len(Languages))
 	for _, word := range split(text) {
 		folded := Fold(word)
-		for _, language := range Languages {
-			for _, part := range language.parts(folded) {
-				if language.isStop(part) {
-					votes[language] += 2
+		for _, language := range stopLanguages[folded] {
+			votes[language] += 2
+		}
+		if before, after, elided := strings.Cut(folded, "'"); elided {
+			for _, language := range Languages[1:] { // in English the word is whole
+				if len(before) <= 2 && len(after) > 2 {
+					votes[language] += elisions[language]
 				}
 			}
+			folded = after
 		}
 		for _, language := range lexicon().languagesOf(folded) {
 			votes[language]++

@@ -114,7 +114,15 @@ func split(text string) []string {
 			continue
 		}
 		from := at
-		for at < len(runes) && (isWordRune(runes[at]) || joins(runes, at)) {
+		if isWide(runes[at]) { // written without spaces: every pair of characters
+			if at++; at < len(runes) && isWide(runes[at]) {
+				words = append(words, string(runes[from:at+1]))
+			} else if from == 0 || !isWide(runes[from-1]) {
+				words = append(words, string(runes[from:at]))
+			}
+			continue
+		}
+		for at < len(runes) && !isWide(runes[at]) && (isWordRune(runes[at]) || joins(runes, at)) {
 			at++
 		}
 		word := strings.ReplaceAll(string(runes[from:at]), "’", "'")
@@ -125,6 +133,10 @@ func split(text string) []string {
 
 func isWordRune(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.Is(unicode.Mn, r)
+}
+
+func isWide(r rune) bool {
+	return r >= 0x1100 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
 }
 
 // joins says whether the rune holds its two neighbours together.

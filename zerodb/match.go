@@ -1,0 +1,87 @@
+package zerodb
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// Matcher is an Embedder that can also read texts beside the query. A hybrid
+// search lets it order what the vectors and the words found.
+type Matcher interface {
+	// Match says how far each text answers the query, from 0 to 1: absolute, whatever the
+	// other texts are. Nil says that it cannot tell.
+	Match(query string, texts []string) []float64
+}
+
+// matchShare is the matcher's say in Relevance; the rest keeps the order of
+// texts it finds equal. Measured in bench/retrievalbench.
+const matchShare = 0.9
+
+// matchedOf is how many candidates the matcher reads, the best first.
+func matchedOf(limit int) int { return max(60, 2*limit) }
+
+// match lets the embedder read the best candidates and orders them again.
+// Those behind are left out; without a matcher the list is returned as it is.
+func (c *Client) match(ctx context.Context, r Reader, q Query, list []ranked) ([]ranked, error) {
+	matcher, ok := c.embedder.(Matcher)
+	if !ok || q.Mode != ModeHybrid || len(list) == 0 {
+		return list, nil
+	}
+	list = list[:min(len(list), matchedOf(q.Limit))]
+	if err := fetch(ctx, r, list); err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(b ranked) bool { return b.candidate.Memory == nil })
+	texts := make([]string, len(list))
+	for i := range list {
+		texts[i] = list[i].candidate.Memory.Content
+	}
+	matches := matcher.Match(q.Text, texts)
+	if len(matches) != len(list) {
+		return list, nil
+	}
+	for i := range list {
+		list[i].matched(matches[i])
+	}
+	slices.SortFunc(list, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(b.score, a.score), compareIDs(a.candidate, b.candidate))
+	})
+	return list, nil
+}
+
+// fetch gets the memories of the candidates that came without. One that was deleted since stays nil.
+func fetch(ctx context.Context, r Reader, list []ranked) error {
+	var missing []uuid.UUID
+	for _, b := range list {
+		if b.candidate.Memory == nil {
+			missing = append(missing, b.candidate.ID)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	memories, err := r.Get(ctx, missing)
+	if err != nil {
+		return err
+	}
+	fetched := make(map[uuid.UUID]*Memory, len(memories))
+	for i := range memories {
+		fetched[memories[i].ID] = &memories[i]
+	}
+	for _, b := range list {
+		if b.candidate.Memory == nil {
+			b.candidate.Memory = fetched[b.candidate.ID]
+		}
+	}
+	return nil
+}
+
+func (r *ranked) matched(match float64) {
+	match = min(max(match, 0), 1)
+	r.why.Match = &match
+	r.why.Relevance = matchShare*match + (1-matchShare)*r.why.Relevance
+	r.score = r.why.Relevance * r.why.Quality
+}

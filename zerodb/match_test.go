@@ -1,0 +1,71 @@
+package zerodb_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engardehq/madansara/zerodb"
+	"github.com/engardehq/madansara/zerodb/embed"
+	"github.com/engardehq/madansara/zerodb/zerodbtest"
+)
+
+// remember stores contents one after another and returns a search by an embedder.
+func remember(t *testing.T, embedder zerodb.Embedder, contents ...string) func(mode zerodb.Mode, query string, limit int) []zerodb.Hit {
+	t.Helper()
+	client, err := zerodb.New(zerodb.Config{Backend: zerodbtest.NewReference(), Embedder: embedder})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close(t.Context())) })
+	memory := client.Tenant(uuid.New())
+	for i, content := range contents {
+		_, err := memory.StoreBatch(t.Context(), []zerodb.Item{{
+			Agent: "walker", Type: zerodb.Episodic, Content: content, ValidFrom: time.Now().Add(-time.Duration(i) * time.Hour),
+		}})
+		require.NoError(t, err)
+	}
+	return func(mode zerodb.Mode, query string, limit int) []zerodb.Hit {
+		result, err := memory.Search(t.Context(), zerodb.Query{Agent: "walker", Text: query, Limit: limit, Mode: mode})
+		require.NoError(t, err)
+		return result.Hits
+	}
+}
+
+func TestAMatcherOrdersAHybridSearch(t *testing.T) {
+	t.Parallel()
+	search := remember(t, embed.NewBuiltin(),
+		"Lydia: my sister's baby shower is on Saturday",
+		"Lydia: leave out the lavender, it gives me hives",
+		"Omar: the cedar balm sells well at the gym",
+		"Omar: my landlord keeps changing his story",
+	)
+	hits := search(zerodb.ModeHybrid, "Which scent gives Lydia an allergy?", 3)
+	require.Equal(t, "Lydia: leave out the lavender, it gives me hives", hits[0].Memory.Content)
+	for _, hit := range hits {
+		why := hit.Explanation
+		require.NotNil(t, why.Match)
+		require.InDelta(t, 0.9**why.Match+0.1*why.Evidence*(1+why.Fusion)/2, why.Relevance, 1e-9, "as Explanation documents")
+		require.InDelta(t, why.Relevance*why.Quality, hit.Score, 1e-9)
+		require.Contains(t, why.String(), "match")
+	}
+	for _, mode := range []zerodb.Mode{zerodb.ModeText, zerodb.ModeDense} {
+		for _, hit := range search(mode, "lavender", 3) {
+			require.Nil(t, hit.Explanation.Match, "%s asks one signal only", mode)
+		}
+	}
+}
+
+// silent is an embedder whose Match cannot tell, like a cache before a service.
+type silent struct{ *embed.Builtin }
+
+func (silent) Match(string, []string) []float64 { return nil }
+
+func TestWithoutAMatchTheFusedOrderStands(t *testing.T) {
+	t.Parallel()
+	hits := remember(t, silent{embed.NewBuiltin()}, "the parcel is late", "the parcel came")(zerodb.ModeHybrid, "late parcel", 2)
+	require.Len(t, hits, 2)
+	require.Equal(t, "the parcel is late", hits[0].Memory.Content)
+	require.Nil(t, hits[0].Explanation.Match)
+	require.InDelta(t, hits[0].Explanation.Evidence*(1+hits[0].Explanation.Fusion)/2, hits[0].Explanation.Relevance, 1e-9)
+}
