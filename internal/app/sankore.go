@@ -1,6 +1,7 @@
 package app
 
 import (
+	"github.com/engardehq/madansara/internal/sankore/allocation"
 	"github.com/engardehq/madansara/internal/sankore/campaign"
 	"github.com/engardehq/madansara/internal/sankore/intelligence"
 )
@@ -12,6 +13,8 @@ func (a *App) buildSankore() error {
 	}
 	campaigns := campaign.New(a.db, a.opts.Clock)
 	campaigns.Register(router.API())
-	intelligence.New(campaigns, a.mesh.ConversionInsights()).Register(router.API())
+	fares := intelligence.New(campaigns, a.mesh.ConversionInsights())
+	fares.Register(router.API())
+	allocation.New(a.db, fares, a.opts.Clock).Register(router.API())
 	return a.finish(router)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/engardehq/madansara/internal/sankore/adreport"
 	"github.com/engardehq/madansara/internal/sankore/campaign"
 	"github.com/engardehq/madansara/internal/sankore/estimate"
+	"github.com/engardehq/madansara/internal/sankore/response"
 	"github.com/engardehq/madansara/mesh"
 )
 
@@ -46,6 +47,9 @@ func compute(h *campaign.History, e earned) *mesh.CampaignIntelligence {
 	out.Revenue.Amount, out.OtherRevenue = revenue(h, e)
 	rates(out, days)
 	trends(out, days)
+	if curve, ok := response.Fit(spending(days)); ok {
+		out.Saturation = wire(curve.Saturation())
+	}
 	out.Pacing = pacing(h, days)
 	out.Anomalies = anomalies(days)
 	return out
@@ -115,6 +119,15 @@ func revenue(h *campaign.History, e earned) (own int64, others []mesh.Money) {
 		return 1
 	})
 	return sums[h.Campaign.Currency], others
+}
+
+// spending is what the days spent and earned.
+func spending(days []day) []response.Day {
+	list := make([]response.Day, len(days))
+	for i, d := range days {
+		list[i] = response.Day{Date: d.Date, Spend: float64(d.SpendMinor), Conversions: d.converted}
+	}
+	return list
 }
 
 // rates estimates what a click and a conversion take and return.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/sankore/campaign"
+	"github.com/engardehq/madansara/internal/sankore/response"
 	"github.com/engardehq/madansara/mesh"
 )
 
@@ -80,6 +81,32 @@ func (s *Service) earned(ctx context.Context, tenant uuid.UUID, h *campaign.Hist
 		e.problem = fmt.Sprintf("Madan Sara has still to attribute %d conversions.", answer.Pending)
 	}
 	return e, nil
+}
+
+// Spending is what a campaign spent and earned by day, by both accounts: of
+// several campaigns, only one account makes them comparable.
+type Spending struct {
+	Campaign   campaign.Campaign
+	Attributed []response.Day // by Madan Sara; nil when it cannot tell
+	Problem    string         // why it cannot
+	Reported   []response.Day // by the platform
+}
+
+// Spending returns a campaign's days from one to another, as Campaign does.
+func (s *Service) Spending(ctx context.Context, tenant uuid.UUID, id string, from, to time.Time) (*Spending, error) {
+	h, err := s.campaigns.History(ctx, tenant, id, from, to)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.earned(ctx, tenant, h)
+	if err != nil {
+		return nil, err
+	}
+	found := &Spending{Campaign: h.Campaign, Problem: e.problem, Reported: spending(merge(h, earned{source: mesh.ConversionsFromPlatform}))}
+	if e.source == mesh.ConversionsFromMadanSara {
+		found.Attributed = spending(merge(h, e))
+	}
+	return found, nil
 }
 
 // request names the campaign as its links may. What people said they carry is
