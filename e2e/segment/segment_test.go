@@ -36,7 +36,7 @@ func TestAnalyticsNode(t *testing.T) {
 	queue, err := jobs.New(db, jobs.Config{})
 	require.NoError(t, err)
 	ingest := website.NewIngest(website.Config{
-		DB: db, Keys: accounts, Conversions: conversion.NewRecorder(queue, clock), Clock: clock, Limits: website.DefaultLimits(),
+		DB: db, Keys: accounts, Conversions: conversion.NewRecorder(queue, nil, clock), Clock: clock, Limits: website.DefaultLimits(),
 	})
 	router := httpkit.NewRouter(httpkit.RouterConfig{Title: "t", Version: "1", Authenticator: accounts, OpenPaths: website.OpenPaths()})
 	ingest.Handle(router.Mux())

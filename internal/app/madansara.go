@@ -18,6 +18,7 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
 	"github.com/engardehq/madansara/internal/madansara/conversion"
 	"github.com/engardehq/madansara/internal/madansara/insight"
+	"github.com/engardehq/madansara/internal/madansara/outbox"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/channel"
 	"github.com/engardehq/madansara/internal/madansara/outreach/channel/email"
@@ -48,12 +49,15 @@ func (a *App) buildMadanSara() error {
 	if err := sender.RegisterWorkers(workers); err != nil {
 		return err
 	}
+	outbox.NewDelivery(a.db, a.mesh.Sync(), clock, outbox.Config{Logger: logger}).RegisterWorkers(workers)
 	if err := a.makeQueue(workers, map[string]river.QueueConfig{
 		river.QueueDefault: {MaxWorkers: 4},
 		outreach.Queue:     {MaxWorkers: 8},
+		outbox.Queue:       {MaxWorkers: 4},
 	}); err != nil {
 		return err
 	}
+	facts := outbox.New(a.db, a.queue, clock)
 
 	router, err := a.router(append(website.OpenPaths(), TrackerPath, "/t/", "/u/"))
 	if err != nil {
@@ -70,18 +74,20 @@ func (a *App) buildMadanSara() error {
 	templates.Register(api)
 	campaigns := outreach.New(a.db, a.queue, clock, mailing)
 	campaigns.Register(api)
-	conversions := conversion.New(a.db, a.queue, people{clock}, models, clock)
+	conversions := conversion.New(a.db, a.queue, facts, people{clock, facts}, models, clock)
 	conversions.Register(api)
 	insights := insight.New(a.db, a.queue, clock)
 	insights.Register(api)
+	facts.Register(api)
+	a.opts.Telemetry.Registry.MustRegister(facts.Collector())
 	ingest := website.NewIngest(website.Config{
-		DB: a.db, Keys: a.accounts, Conversions: conversions, Clock: clock, Logger: logger,
+		DB: a.db, Keys: a.accounts, Conversions: conversions, Facts: facts, Clock: clock, Logger: logger,
 		Limits: website.DefaultLimits(),
 	})
 	a.closing(ingest.Close)
 	a.opts.Telemetry.Watch("ingest_waiting_events", "Events that wait for their transaction.", ingest.Waiting)
 	ingest.Handle(router.Mux())
-	tracking.New(a.db, signer, clock).Routes(router.Mux())
+	tracking.New(a.db, signer, facts, clock).Routes(router.Mux())
 	router.Handle("GET "+TrackerPath, tracker.Handler())
 	dashboard.New(dashboard.Config{
 		DB: a.db, Clock: clock, Logger: logger, Accounts: a.accounts, Contacts: contacts, Conversions: conversions,

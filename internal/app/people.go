@@ -14,7 +14,10 @@ import (
 )
 
 // people answers conversion's question who an identity is, by the rules of contact.
-type people struct{ clock clockwork.Clock }
+type people struct {
+	clock clockwork.Clock
+	facts contact.Facts
+}
 
 // IdentifyTx implements conversion.People.
 func (p people) IdentifyTx(ctx context.Context, tx engardedb.Tx, identity conversion.Identity, at time.Time) (conversion.Person, error) {
@@ -27,7 +30,7 @@ func (p people) IdentifyTx(ctx context.Context, tx engardedb.Tx, identity conver
 		visitor := website.VisitorID(tx.Tenant(), identity.AnonymousID)
 		claim.Visitor, claim.AnonymousID, person.VisitorUUID = visitor, identity.AnonymousID, &visitor
 	}
-	contacts, err := contact.ResolveTx(ctx, tx, []contact.Claim{claim}, p.clock.Now().UTC())
+	contacts, err := contact.ResolveTx(ctx, tx, p.facts, []contact.Claim{claim}, p.clock.Now().UTC())
 	if err != nil {
 		return conversion.Person{}, err
 	}

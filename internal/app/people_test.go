@@ -18,7 +18,7 @@ func TestPeopleAreWhoTheContactsSay(t *testing.T) {
 	t.Parallel()
 	url, db := dbtest.App(t, "madan_sara_app")
 	tenant := dbtest.Tenant(t, url)
-	who := people{clockwork.NewRealClock()}
+	who := people{clock: clockwork.NewRealClock()}
 	identify := func(identity conversion.Identity) (person conversion.Person) {
 		require.NoError(t, db.Tenant(t.Context(), tenant, func(ctx context.Context, tx engardedb.Tx) (err error) {
 			person, err = who.IdentifyTx(ctx, tx, identity, time.Now())

@@ -53,7 +53,7 @@ func setup(t *testing.T) *bundle {
 	queue, err := jobs.New(db, jobs.Config{})
 	require.NoError(t, err)
 	router := httpkit.NewRouter(httpkit.RouterConfig{Title: "Test", Version: "0", Authenticator: b.users, Logger: slog.New(slog.DiscardHandler)})
-	conversions := conversion.New(db, queue, nil, attribution.New(db, b.clock), b.clock)
+	conversions := conversion.New(db, queue, nil, nil, attribution.New(db, b.clock), b.clock)
 	conversions.Register(router.API())
 	pages := dashboard.New(dashboard.Config{
 		DB: db, Clock: b.clock, Accounts: b.users, Contacts: contact.New(db), Conversions: conversions, Segments: segment.New(db, b.clock), Templates: template.New(db, b.clock),

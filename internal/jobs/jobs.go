@@ -129,6 +129,19 @@ func (q *Queue) Enqueue(ctx context.Context, tx engardedb.Tx, args river.JobArgs
 	return nil
 }
 
+// EnqueueFrom is [Queue.Enqueue] for a job that adds another: the queue is the
+// one that runs the job of ctx.
+func EnqueueFrom(ctx context.Context, tx engardedb.Tx, args river.JobArgs, opts *river.InsertOpts) error {
+	client, err := river.ClientFromContextSafely[pgx.Tx](ctx)
+	if err == nil {
+		_, err = client.InsertTx(ctx, tx.Tx, args, opts)
+	}
+	if err != nil {
+		return fmt.Errorf("enqueue %s: %w", args.Kind(), err)
+	}
+	return nil
+}
+
 // EnqueueMany is Enqueue for many jobs in one statement.
 func (q *Queue) EnqueueMany(ctx context.Context, tx engardedb.Tx, params []river.InsertManyParams) error {
 	if len(params) == 0 {

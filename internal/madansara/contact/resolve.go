@@ -83,8 +83,9 @@ func LockKey(tenant uuid.UUID) int64 {
 
 // ResolveTx finds or makes the contact of each claim, in order, and returns
 // them; nil for a claim that names nobody. The transaction holds ChangeSQL's
-// lock. now is when new contacts are created.
-func ResolveTx(ctx context.Context, tx engardedb.Tx, claims []Claim, now time.Time) ([]*uuid.UUID, error) {
+// lock. now is when new contacts are created. facts is told of consents that
+// changed and of contacts that merged; nil tells nobody.
+func ResolveTx(ctx context.Context, tx engardedb.Tx, facts Facts, claims []Claim, now time.Time) ([]*uuid.UUID, error) {
 	if len(claims) == 0 {
 		return nil, nil
 	}
@@ -101,6 +102,9 @@ func ResolveTx(ctx context.Context, tx engardedb.Tx, claims []Claim, now time.Ti
 		people[i] = g.claim(&claims[i])
 	}
 	if err := g.save(ctx, tx); err != nil {
+		return nil, err
+	}
+	if err := g.tell(ctx, tx, facts); err != nil {
 		return nil, err
 	}
 	contacts := make([]*uuid.UUID, len(claims))
@@ -157,6 +161,7 @@ type graph struct {
 	newIdentities []Identity // to insert
 	linked        []uuid.UUID
 	merged        []*person // merged away, in order
+	consents      []ConsentFact
 }
 
 // claim applies one claim and returns whom it is about.

@@ -91,12 +91,12 @@ func (g *graph) save(ctx context.Context, tx engardedb.Tx) error {
 	}
 	for _, p := range g.merged {
 		if !p.isNew {
-			queueMerge(&batch, tx.Tenant(), p.id, p.root().id)
+			g.queueMerge(&batch, tx.Tenant(), p.id, p.root().id)
 		}
 	}
 	for _, p := range g.people {
 		if p.into == nil && p.changed {
-			queueProfile(&batch, tx.Tenant(), p, g.now)
+			g.queueProfile(&batch, tx.Tenant(), p)
 		}
 	}
 	g.queueIdentities(&batch, tx.Tenant())
@@ -110,7 +110,7 @@ func (g *graph) save(ctx context.Context, tx engardedb.Tx) error {
 	return nil
 }
 
-func queueProfile(batch *pgx.Batch, tenant uuid.UUID, p *person, now time.Time) {
+func (g *graph) queueProfile(batch *pgx.Batch, tenant uuid.UUID, p *person) {
 	c := p.changes
 	traits := make([]string, len(c.traits))
 	for i, t := range c.traits {
@@ -127,7 +127,7 @@ func queueProfile(batch *pgx.Batch, tenant uuid.UUID, p *person, now time.Time) 
 				FROM unnest($7::text[]) WITH ORDINALITY AS t (object, n), jsonb_each(t.object::jsonb)), '{}'),
 			updated_at = greatest(updated_at, $8)
 		WHERE tenant_uuid = $1 AND contact_uuid = $2`,
-		tenant, p.id, c.email, c.firstName, c.lastName, c.timeZone, traits, now)
+		tenant, p.id, c.email, c.firstName, c.lastName, c.timeZone, traits, g.now)
 	if c.consent == nil {
 		return
 	}
@@ -135,13 +135,17 @@ func queueProfile(batch *pgx.Batch, tenant uuid.UUID, p *person, now time.Time) 
 	if *c.consent {
 		status = "granted"
 	}
+	// What was said before is read first, which only its being asked for makes sure of.
 	batch.Queue(`
+		WITH before AS MATERIALIZED (
+			SELECT channel, status FROM consents WHERE tenant_uuid = $1 AND contact_uuid = $2 AND channel = 'email' FOR UPDATE)
 		INSERT INTO consents (tenant_uuid, contact_uuid, channel, status, source, recorded_at)
-		VALUES ($1, $2, 'email', $3, $4, $5)
+		SELECT $1, $2, 'email', $3, $4, $5 WHERE (SELECT count(*) FROM before) >= 0
 		ON CONFLICT (tenant_uuid, contact_uuid, channel) DO UPDATE
 		SET status = excluded.status, source = excluded.source, recorded_at = excluded.recorded_at
-		WHERE consents.recorded_at <= excluded.recorded_at`,
-		tenant, p.id, status, c.consentSource, c.consentAt)
+		WHERE consents.recorded_at <= excluded.recorded_at
+		RETURNING contact_uuid, channel, status, source, recorded_at, COALESCE((SELECT b.status FROM before b WHERE b.channel = consents.channel), '')`,
+		tenant, p.id, status, c.consentSource, c.consentAt).Query(g.readConsents)
 }
 
 func (g *graph) queueIdentities(batch *pgx.Batch, tenant uuid.UUID) {
@@ -186,7 +190,7 @@ var repointed = []string{
 
 // queueMerge moves everything of the contact from to the contact into, whose own
 // word wins, and deletes from.
-func queueMerge(batch *pgx.Batch, tenant, from, into uuid.UUID) {
+func (g *graph) queueMerge(batch *pgx.Batch, tenant, from, into uuid.UUID) {
 	// Rows that other transactions are just adding hold this one by their foreign
 	// key; wait for them, so that what follows sees them.
 	batch.Queue(`SELECT FROM contacts WHERE tenant_uuid = $1 AND contact_uuid = $2 FOR UPDATE`, tenant, from)
@@ -209,11 +213,14 @@ func queueMerge(batch *pgx.Batch, tenant, from, into uuid.UUID) {
 	}
 	// Of two consents for a channel the later word counts, and of two at one time the no.
 	batch.Queue(`
+		WITH before AS MATERIALIZED (SELECT channel, status FROM consents WHERE tenant_uuid = $1 AND contact_uuid = $3 FOR UPDATE)
 		INSERT INTO consents (tenant_uuid, contact_uuid, channel, status, source, recorded_at)
-		SELECT tenant_uuid, $3, channel, status, source, recorded_at FROM consents WHERE tenant_uuid = $1 AND contact_uuid = $2
+		SELECT tenant_uuid, $3, channel, status, source, recorded_at FROM consents
+		WHERE tenant_uuid = $1 AND contact_uuid = $2 AND (SELECT count(*) FROM before) >= 0
 		ON CONFLICT (tenant_uuid, contact_uuid, channel) DO UPDATE
 		SET status = excluded.status, source = excluded.source, recorded_at = excluded.recorded_at
-		WHERE (consents.recorded_at, consents.status = 'withdrawn') < (excluded.recorded_at, excluded.status = 'withdrawn')`, tenant, from, into)
+		WHERE (consents.recorded_at, consents.status = 'withdrawn') < (excluded.recorded_at, excluded.status = 'withdrawn')
+		RETURNING contact_uuid, channel, status, source, recorded_at, COALESCE((SELECT b.status FROM before b WHERE b.channel = consents.channel), '')`, tenant, from, into).Query(g.readConsents)
 	batch.Queue(`
 		UPDATE contacts c SET
 			email = coalesce(c.email, f.email),

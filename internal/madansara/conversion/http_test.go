@@ -85,7 +85,7 @@ func setupSite(t *testing.T) *site {
 	t.Helper()
 	b := setup(t)
 	models := attribution.New(b.db, b.clock)
-	service := conversion.New(b.db, b.queue, people{}, models, b.clock)
+	service := conversion.New(b.db, b.queue, nil, people{}, models, b.clock)
 	router := httpkit.NewRouter(httpkit.RouterConfig{Title: "test", Version: "0", Authenticator: keys{b.tenant}, Logger: slog.New(slog.DiscardHandler)})
 	service.Register(router.API())
 	server := httptest.NewServer(router.Handler())

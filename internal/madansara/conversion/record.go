@@ -26,12 +26,14 @@ type Queue interface {
 // Recorder writes conversions inside its callers' transactions.
 type Recorder struct {
 	queue Queue
+	facts Facts
 	clock clockwork.Clock
 }
 
-// NewRecorder returns a recorder whose attribution jobs go to queue.
-func NewRecorder(queue Queue, clock clockwork.Clock) *Recorder {
-	return &Recorder{queue: queue, clock: clock}
+// NewRecorder returns a recorder whose attribution jobs go to queue, and which
+// tells facts of each new conversion; nil tells nobody.
+func NewRecorder(queue Queue, facts Facts, clock clockwork.Clock) *Recorder {
+	return &Recorder{queue: queue, facts: facts, clock: clock}
 }
 
 // RecordTx records conversions in the tenant's transaction, in a fixed number of
@@ -54,9 +56,13 @@ func (r *Recorder) RecordTx(ctx context.Context, tx engardedb.Tx, conversions []
 	if err != nil {
 		return nil, err
 	}
-	created, err := insert(ctx, tx, columns)
+	currencies, err := insert(ctx, tx, columns)
 	if err != nil {
 		return nil, fmt.Errorf("record conversions: %w", err)
+	}
+	created := make(map[uuid.UUID]bool, len(currencies))
+	for id := range currencies {
+		created[id] = true
 	}
 	attribute := make([]uuid.UUID, 0, len(conversions))
 	for id := range created {
@@ -67,10 +73,13 @@ func (r *Recorder) RecordTx(ctx context.Context, tx engardedb.Tx, conversions []
 		if err != nil {
 			return nil, fmt.Errorf("complete conversions: %w", err)
 		}
-		for _, id := range completed {
-			if !created[id] {
-				attribute = append(attribute, id)
+		for _, c := range completed {
+			if !created[c.ID] {
+				attribute = append(attribute, c.ID)
 			}
+		}
+		if err := r.lineUp(ctx, tx, completed); err != nil {
+			return nil, err
 		}
 	}
 	ids, err := identify(ctx, tx, columns)
@@ -78,6 +87,9 @@ func (r *Recorder) RecordTx(ctx context.Context, tx engardedb.Tx, conversions []
 		return nil, fmt.Errorf("find recorded conversions: %w", err)
 	}
 	if err := enqueue(ctx, tx, r.queue, attribute); err != nil {
+		return nil, err
+	}
+	if err := r.tell(ctx, tx, columns, currencies); err != nil {
 		return nil, err
 	}
 	recorded := make([]Recorded, len(conversions))
@@ -140,7 +152,8 @@ func newColumns(conversions []Conversion) (columns, error) {
 	return cols, nil
 }
 
-func insert(ctx context.Context, tx engardedb.Tx, cols columns) (map[uuid.UUID]bool, error) {
+// insert returns the currencies of the conversions that are new, by their ids.
+func insert(ctx context.Context, tx engardedb.Tx, cols columns) (map[uuid.UUID]string, error) {
 	const statement = `
 		INSERT INTO conversion_events (tenant_uuid, conversion_uuid, external_id, refund_of, name, visitor_uuid, contact_uuid,
 			session_uuid, revenue_minor, currency, properties, occurred_at, received_at)
@@ -153,26 +166,31 @@ func insert(ctx context.Context, tx engardedb.Tx, cols columns) (map[uuid.UUID]b
 		WHERE t.tenant_uuid = $1
 		ORDER BY c.position
 		ON CONFLICT (tenant_uuid, name, external_id) DO NOTHING
-		RETURNING conversion_uuid`
+		RETURNING conversion_uuid, currency`
 	rows, err := tx.Query(ctx, statement, tx.Tenant(), cols.ids, cols.externalIDs, cols.names, cols.visitors,
 		cols.contacts, cols.sessions, cols.revenues, cols.currencies, cols.properties, cols.occurredAts, cols.receivedAts, cols.refundOfs)
 	if err != nil {
 		return nil, err
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return nil, err
-	}
-	created := make(map[uuid.UUID]bool, len(ids))
-	for _, id := range ids {
-		created[id] = true
-	}
-	return created, nil
+	created := make(map[uuid.UUID]string, len(cols.ids))
+	var id uuid.UUID
+	var currency string
+	_, err = pgx.ForEachRow(rows, []any{&id, &currency}, func() error {
+		created[id] = currency
+		return nil
+	})
+	return created, err
+}
+
+// completed is a conversion that has learnt its person.
+type completed struct {
+	ID               uuid.UUID
+	Visitor, Contact *uuid.UUID
 }
 
 // complete gives conversions recorded before the person they lacked and returns
 // those it changed.
-func complete(ctx context.Context, tx engardedb.Tx, cols columns) ([]uuid.UUID, error) {
+func complete(ctx context.Context, tx engardedb.Tx, cols columns) ([]completed, error) {
 	const statement = `
 		UPDATE conversion_events e SET
 			visitor_uuid = COALESCE(e.visitor_uuid, c.visitor),
@@ -184,12 +202,12 @@ func complete(ctx context.Context, tx engardedb.Tx, cols columns) ([]uuid.UUID, 
 			GROUP BY name, external_id) c
 		WHERE e.tenant_uuid = $1 AND e.name = c.name AND e.external_id = c.external_id
 			AND (e.visitor_uuid IS NULL AND c.visitor IS NOT NULL OR e.contact_uuid IS NULL AND c.contact IS NOT NULL)
-		RETURNING e.conversion_uuid`
+		RETURNING e.conversion_uuid, e.visitor_uuid, e.contact_uuid`
 	rows, err := tx.Query(ctx, statement, tx.Tenant(), cols.externalIDs, cols.names, cols.visitors, cols.contacts, cols.sessions)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[completed])
 }
 
 func identify(ctx context.Context, tx engardedb.Tx, cols columns) (map[key]uuid.UUID, error) {

@@ -43,7 +43,7 @@ func setup(t *testing.T) *bundle {
 	clock := clockwork.NewFakeClockAt(noon)
 	return &bundle{
 		url: url, db: db, tenant: dbtest.Tenant(t, url), clock: clock, queue: queue,
-		recorder: conversion.NewRecorder(queue, clock),
+		recorder: conversion.NewRecorder(queue, nil, clock),
 	}
 }
 

@@ -40,11 +40,11 @@ type Service struct {
 	clock       clockwork.Clock
 }
 
-// New returns a service on db that enqueues on queue and asks people who
-// converted.
-func New(db *engardedb.DB, queue Queue, people People, models *attribution.Service, clock clockwork.Clock) *Service {
+// New returns a service on db that enqueues on queue, tells facts of what it
+// records (nil: nobody) and asks people who converted.
+func New(db *engardedb.DB, queue Queue, facts Facts, people People, models *attribution.Service, clock clockwork.Clock) *Service {
 	return &Service{
-		Recorder: NewRecorder(queue, clock),
+		Recorder: NewRecorder(queue, facts, clock),
 		db:       db, queue: queue, people: people, attribution: models, clock: clock,
 	}
 }

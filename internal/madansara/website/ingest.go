@@ -18,6 +18,7 @@ import (
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/fault"
 	"github.com/engardehq/madansara/internal/httpkit"
+	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/website/segment"
 )
 
@@ -51,6 +52,7 @@ type Config struct {
 	DB          *engardedb.DB
 	Keys        Keys
 	Conversions ConversionRecorder // nil records none
+	Facts       contact.Facts      // told of consents and merged contacts; nil tells nobody
 	Clock       clockwork.Clock
 	Logger      *slog.Logger // nil is slog.Default()
 	Limits      Limits
@@ -62,7 +64,7 @@ func NewIngest(cfg Config) *Ingest {
 		cfg.Logger = slog.Default()
 	}
 	in := &Ingest{keys: cfg.Keys, clock: cfg.Clock, logger: cfg.Logger, readingLimit: int64(cfg.Limits.QueueBytes)}
-	in.queue = newQueue(cfg.Limits, &store{db: cfg.DB, conversions: cfg.Conversions, clock: cfg.Clock}, cfg.Clock, cfg.Logger)
+	in.queue = newQueue(cfg.Limits, &store{db: cfg.DB, conversions: cfg.Conversions, facts: cfg.Facts, clock: cfg.Clock}, cfg.Clock, cfg.Logger)
 	in.bodies.New = func() any { return new(bytes.Buffer) }
 	return in
 }

@@ -33,6 +33,7 @@ type ConversionRecorder interface {
 type store struct {
 	db          *engardedb.DB
 	conversions ConversionRecorder
+	facts       contact.Facts
 	clock       clockwork.Clock
 }
 

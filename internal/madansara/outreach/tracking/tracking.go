@@ -23,12 +23,14 @@ import (
 type Service struct {
 	db     *engardedb.DB
 	signer *Signer
+	facts  contact.Facts
 	clock  clockwork.Clock
 }
 
-// New returns the service of signer's links.
-func New(db *engardedb.DB, signer *Signer, clock clockwork.Clock) *Service {
-	return &Service{db: db, signer: signer, clock: clock}
+// New returns the service of signer's links. facts is told of consents that
+// people withdraw; nil tells nobody.
+func New(db *engardedb.DB, signer *Signer, facts contact.Facts, clock clockwork.Clock) *Service {
+	return &Service{db: db, signer: signer, facts: facts, clock: clock}
 }
 
 // open records that the message's image was fetched.
@@ -109,15 +111,20 @@ func (s *Service) unsubscribe(ctx context.Context, c claims) (known bool, err er
 			VALUES ($1, $2, $3, 'unsubscribed', $4) ON CONFLICT DO NOTHING`, c.tenant, channel, contact.NormalEmail(address), now); err != nil {
 			return fmt.Errorf("suppress the address: %w", err)
 		}
-		if _, err := tx.Exec(ctx, `
+		withdrawn := contact.ConsentFact{ContactUUID: person, Channel: channel, Status: "withdrawn", Source: "unsubscribe link", RecordedAt: now}
+		tag, err := tx.Exec(ctx, `
 			INSERT INTO consents (tenant_uuid, contact_uuid, channel, status, source, recorded_at)
-			VALUES ($1, $2, $3, 'withdrawn', 'unsubscribe link', $4)
+			VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (tenant_uuid, contact_uuid, channel) DO UPDATE
 			SET status = excluded.status, source = excluded.source, recorded_at = excluded.recorded_at
-			WHERE consents.status <> 'withdrawn'`, c.tenant, person, channel, now); err != nil {
+			WHERE consents.status <> 'withdrawn'`, c.tenant, person, channel, withdrawn.Status, withdrawn.Source, now)
+		if err != nil {
 			return fmt.Errorf("withdraw the consent: %w", err)
 		}
-		return nil
+		if tag.RowsAffected() == 0 || s.facts == nil {
+			return nil
+		}
+		return s.facts.AddTx(ctx, tx, withdrawn.Fact())
 	})
 	return known, err
 }

@@ -45,7 +45,7 @@ func setup(t *testing.T) *bundle {
 	var err error
 	b.signer, err = tracking.NewSigner([]byte("0123456789abcdef0123456789abcdef"), server.URL)
 	require.NoError(t, err)
-	tracking.New(db, b.signer, b.clock).Routes(mux)
+	tracking.New(db, b.signer, nil, b.clock).Routes(mux)
 	b.links = b.signer.Message(b.tenant, b.message)
 	b.client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	b.insert(t)
