@@ -184,16 +184,16 @@ func (w *writer) Stats(ctx context.Context, model string) (zerodb.Stats, error) 
 		return w.all(ctx, typ, wire.Where{})
 	})
 	stats := zerodb.Stats{ByType: map[zerodb.Type]int{}}
-	agents := map[string]bool{}
+	agents := map[string]int{}
 	for _, m := range w.over(slices.Concat(lists...), func(*zerodb.Memory) bool { return true }) {
 		stats.Memories++
 		stats.ByType[m.Type]++
-		agents[m.Agent] = true
+		agents[m.Agent]++
 		if model != "" && m.Model != model {
 			stats.Pending++
 		}
 	}
-	stats.Agents = len(agents)
+	byAgent(&stats, agents)
 	return stats, err
 }
 

@@ -2,7 +2,9 @@ package qdrant
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -256,17 +258,29 @@ func (r reader) Stats(ctx context.Context, model string) (zerodb.Stats, error) {
 		return p, err
 	})
 	stats := zerodb.Stats{ByType: map[zerodb.Type]int{}}
-	agents := map[string]bool{}
+	agents := map[string]int{}
 	for i, p := range parts {
 		stats.Memories += p.count
 		stats.Pending += p.pending
 		if p.count > 0 {
 			stats.ByType[zerodb.Types()[i]] = p.count
 		}
-		for agent := range p.agents {
-			agents[agent] = true
+		for agent, n := range p.agents {
+			agents[agent] += n
 		}
 	}
-	stats.Agents = len(agents)
+	byAgent(&stats, agents)
 	return stats, err
+}
+
+// byAgent fills in the agents, of whom the stats name those with the most memories.
+func byAgent(stats *zerodb.Stats, agents map[string]int) {
+	stats.Agents = len(agents)
+	names := slices.SortedFunc(maps.Keys(agents), func(a, b string) int {
+		return cmp.Or(cmp.Compare(agents[b], agents[a]), cmp.Compare(a, b))
+	})
+	stats.ByAgent = map[string]int{}
+	for _, name := range names[:min(len(names), zerodb.MaxStatsAgents)] {
+		stats.ByAgent[name] = agents[name]
+	}
 }
