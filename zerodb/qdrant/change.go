@@ -3,6 +3,7 @@ package qdrant
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -119,9 +120,7 @@ func cloneMetadata(m zerodb.Metadata) zerodb.Metadata {
 		return nil
 	}
 	clone := make(zerodb.Metadata, len(m))
-	for key, value := range m {
-		clone[key] = value
-	}
+	maps.Copy(clone, m)
 	return clone
 }
 

@@ -114,7 +114,7 @@ func (l *lease) left() time.Duration { return l.until.Sub(l.b.cfg.Clock.Now()) }
 func (l *lease) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.b.cfg.Timeout)
 	defer cancel()
-	_ = l.t.Delete(ctx, leases, l.mine()) //nolint:errcheck // see above
+	_ = l.t.Delete(ctx, leases, l.mine())
 }
 
 // end gives everything back.

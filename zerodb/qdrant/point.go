@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -196,9 +197,7 @@ func metadataValues(metadata zerodb.Metadata) *pb.Value {
 	var entries []entry
 	add := func(path string, more map[string]*pb.Value) {
 		fields := map[string]*pb.Value{valPath: pb.NewValueString(short(path))}
-		for key, value := range more {
-			fields[key] = value
-		}
+		maps.Copy(fields, more)
 		entries = append(entries, entry{path + "\x00" + more[valIs].GetStringValue(), fields})
 	}
 	var walk func(prefix string, object map[string]any)

@@ -1,9 +1,11 @@
 package qdranttest
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
+	"sync"
 
 	pb "github.com/qdrant/go-client/qdrant"
 	"google.golang.org/grpc/codes"
@@ -19,10 +21,68 @@ type collection struct {
 	strict  *pb.StrictModeConfig
 	indexes map[string]*pb.PayloadSchemaInfo
 	points  map[string]*point // by sortable ID
-	order   []string          // the IDs in order; put right at the end of each write
-	sorted  bool
 	// tenant is the payload key of the tenant index, "" for none.
 	tenant string
+	// shelves are the points of each tenant in the order of their IDs, so that a look at
+	// one tenant's is not a look at all. A shelf that a write touched is missing until it is needed.
+	shelves sync.Map // tenant -> []*point
+}
+
+// put stores a point, remove takes one away.
+func (c *collection) put(p *point) {
+	if there, exists := c.points[p.key]; exists {
+		c.shelves.Delete(there.payload[c.tenant].GetStringValue())
+	}
+	c.points[p.key] = p
+	c.shelves.Delete(p.payload[c.tenant].GetStringValue())
+}
+
+func (c *collection) remove(key string) {
+	c.shelves.Delete(c.points[key].payload[c.tenant].GetStringValue())
+	delete(c.points, key)
+}
+
+// matching returns the points that a filter matches, in the order of their IDs. tenant
+// is whose, as admit found it.
+func (c *collection) matching(f *pb.Filter, tenant string) []*point {
+	var found []*point
+	for _, p := range c.among(f, tenant) {
+		if matchFilter(f, p) {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// among returns the points that a filter could match.
+func (c *collection) among(f *pb.Filter, tenant string) []*point {
+	byKey := func(a, b *point) int { return cmp.Compare(a.key, b.key) }
+	for _, condition := range f.GetMust() {
+		if ids := condition.GetHasId().GetHasId(); len(ids) > 0 {
+			named := map[string]*point{}
+			for _, id := range ids {
+				if key, err := idKey(id); err == nil && c.points[key] != nil {
+					named[key] = c.points[key]
+				}
+			}
+			return slices.SortedFunc(maps.Values(named), byKey)
+		}
+	}
+	if shelf, ok := c.shelves.Load(tenant); ok {
+		points, _ := shelf.([]*point)
+		return points
+	}
+	var points []*point
+	for _, p := range c.points {
+		if c.tenant == "" || tenant == "" || p.payload[c.tenant].GetStringValue() == tenant {
+			points = append(points, p)
+		}
+	}
+	slices.SortFunc(points, byKey)
+	if tenant != "" {
+		c.shelves.Store(tenant, points)
+	}
+	return points
 }
 
 type collectionsService struct {
@@ -60,7 +120,7 @@ func (c *collectionsService) Get(_ context.Context, r *pb.GetCollectionInfoReque
 		VectorsConfig: pb.NewVectorsConfigMap(named.dense),
 	}
 	return &pb.GetCollectionInfoResponse{Result: &pb.CollectionInfo{
-		Status: pb.CollectionStatus_Green, SegmentsCount: 1, PointsCount: pb.PtrOf(uint64(len(named.points))),
+		Status: pb.CollectionStatus_Green, SegmentsCount: 1, PointsCount: new(uint64(len(named.points))),
 		Config:        &pb.CollectionConfig{Params: params, HnswConfig: named.hnsw, StrictModeConfig: named.strict},
 		PayloadSchema: maps.Clone(named.indexes),
 	}}, nil
@@ -144,6 +204,7 @@ func (p *pointsService) CreateFieldIndex(_ context.Context, r *pb.CreateFieldInd
 		}
 		c.indexes[r.GetFieldName()] = &pb.PayloadSchemaInfo{DataType: typ, Params: r.GetFieldIndexParams()}
 		if keyword.GetIsTenant() {
+			c.shelves.Clear()
 			c.tenant = r.GetFieldName()
 		}
 		return nil

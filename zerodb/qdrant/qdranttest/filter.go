@@ -135,7 +135,7 @@ func matchValue(m *pb.Match, v *pb.Value) bool {
 // words are what the text index's word tokenizer makes of a text.
 func words(text string) []string {
 	return strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r > 0x7f)
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r <= 0x7f
 	})
 }
 
@@ -149,7 +149,7 @@ func inRange(r *pb.Range, v *pb.Value) bool {
 	default:
 		return false
 	}
-	return (r.Lt == nil || x < *r.Lt) && (r.Lte == nil || x <= *r.Lte) && (r.Gt == nil || x > *r.Gt) && (r.Gte == nil || x >= *r.Gte)
+	return (r.Lt == nil || x < r.GetLt()) && (r.Lte == nil || x <= r.GetLte()) && (r.Gt == nil || x > r.GetGt()) && (r.Gte == nil || x >= r.GetGte())
 }
 
 // inTime compares in microseconds, as Qdrant keeps times.

@@ -83,7 +83,7 @@ func fieldsOf(table string) map[string]map[string]bool {
 	for line := range strings.Lines(strings.TrimSpace(table)) {
 		message, names, _ := strings.Cut(strings.TrimSpace(line), ":")
 		fields[message] = map[string]bool{}
-		for _, name := range strings.Fields(names) {
+		for name := range strings.FieldsSeq(names) {
 			fields[message][name] = true
 		}
 	}

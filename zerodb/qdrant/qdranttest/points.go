@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"slices"
 
 	"github.com/google/uuid"
 	pb "github.com/qdrant/go-client/qdrant"
@@ -55,11 +54,7 @@ func (p *pointsService) write(name string, wait *bool, change func(c *collection
 	if err != nil {
 		return nil, err
 	}
-	err = change(c)
-	if !c.sorted {
-		c.order, c.sorted = slices.Sorted(maps.Keys(c.points)), true
-	}
-	if err != nil {
+	if err := change(c); err != nil {
 		return nil, err
 	}
 	return &pb.PointsOperationResponse{Result: p.done()}, nil
@@ -67,7 +62,7 @@ func (p *pointsService) write(name string, wait *bool, change func(c *collection
 
 func (p *pointsService) done() *pb.UpdateResult {
 	p.s.operations++
-	return &pb.UpdateResult{OperationId: pb.PtrOf(p.s.operations), Status: pb.UpdateStatus_Completed}
+	return &pb.UpdateResult{OperationId: new(p.s.operations), Status: pb.UpdateStatus_Completed}
 }
 
 func (p *pointsService) Upsert(_ context.Context, r *pb.UpsertPoints) (*pb.PointsOperationResponse, error) {
@@ -94,11 +89,10 @@ func (p *pointsService) Upsert(_ context.Context, r *pb.UpsertPoints) (*pb.Point
 		for _, fresh := range added {
 			there, exists := c.points[fresh.key]
 			switch {
-			case exists && (r.GetUpdateMode() == pb.UpdateMode_InsertOnly || r.UpdateFilter != nil && !matchFilter(r.GetUpdateFilter(), there)),
+			case exists && (r.GetUpdateMode() == pb.UpdateMode_InsertOnly || r.GetUpdateFilter() != nil && !matchFilter(r.GetUpdateFilter(), there)),
 				!exists && r.GetUpdateMode() == pb.UpdateMode_UpdateOnly:
 			default:
-				c.points[fresh.key] = fresh
-				c.sorted = c.sorted && exists
+				c.put(fresh)
 			}
 		}
 		return nil
@@ -190,8 +184,7 @@ func (p *pointsService) Delete(_ context.Context, r *pb.DeletePoints) (*pb.Point
 	return p.write(r.GetCollectionName(), r.Wait, func(c *collection) error {
 		selected, err := c.selected(r.GetPoints())
 		for _, key := range selected {
-			delete(c.points, key)
-			c.sorted = false
+			c.remove(key)
 		}
 		return err
 	})
@@ -210,16 +203,17 @@ func (c *collection) selected(selector *pb.PointsSelector) ([]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			keys = append(keys, key)
-		}
-	case *pb.PointsSelector_Filter:
-		if _, err := c.admit(by.Filter, true); err != nil {
-			return nil, err
-		}
-		for key, point := range c.points {
-			if matchFilter(by.Filter, point) {
+			if c.points[key] != nil {
 				keys = append(keys, key)
 			}
+		}
+	case *pb.PointsSelector_Filter:
+		tenant, err := c.admit(by.Filter, true)
+		if err != nil {
+			return nil, err
+		}
+		for _, point := range c.matching(by.Filter, tenant) {
+			keys = append(keys, point.key)
 		}
 	default:
 		return nil, invalid("Validation error: points selector: required")
@@ -261,7 +255,7 @@ func (c *collection) setPayload(set *pb.PointsUpdateOperation_SetPayload) error 
 		if err := c.checkPayload(changed.payload); err != nil {
 			return err
 		}
-		c.points[key] = &changed
+		c.put(&changed)
 	}
 	return nil
 }

@@ -10,8 +10,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// read runs one look at a collection while nobody writes. limit is the request's, 0 for none.
-func read[T any](p *pointsService, name string, filter *pb.Filter, limit uint64, look func(c *collection) (T, error)) (T, error) {
+// read runs one look at the points that a filter matches, in the order of their IDs, while
+// nobody writes. limit is the request's, 0 for none.
+func read[T any](p *pointsService, name string, filter *pb.Filter, limit uint64, look func(c *collection, matching []*point) (T, error)) (T, error) {
 	p.s.mu.RLock()
 	defer p.s.mu.RUnlock()
 	var none T
@@ -19,13 +20,14 @@ func read[T any](p *pointsService, name string, filter *pb.Filter, limit uint64,
 	if err != nil {
 		return none, err
 	}
-	if _, err := c.admit(filter, false); err != nil {
+	tenant, err := c.admit(filter, false)
+	if err != nil {
 		return none, err
 	}
 	if most := c.strictly().MaxQueryLimit; most != nil && limit > uint64(*most) {
 		return none, invalid("Forbidden: Limit exceeded %d > %d for \"limit\". Help: Reduce the \"limit\" parameter to or below %d.", limit, *most, *most)
 	}
-	return look(c)
+	return look(c, c.matching(filter, tenant))
 }
 
 func (p *pointsService) Scroll(_ context.Context, r *pb.ScrollPoints) (*pb.ScrollResponse, error) {
@@ -39,8 +41,8 @@ func (p *pointsService) Scroll(_ context.Context, r *pb.ScrollPoints) (*pb.Scrol
 	if r.GetOrderBy() != nil && r.GetOffset() != nil {
 		return nil, invalid("Wrong input: Cannot use an `offset` when using `order_by`. The alternative for paging is to use `order_by.start_from` and a filter to exclude the IDs that you've already seen for the `order_by.start_from` value")
 	}
-	return read(p, r.GetCollectionName(), r.GetFilter(), uint64(limit), func(c *collection) (*pb.ScrollResponse, error) {
-		found, err := c.scrolled(r)
+	return read(p, r.GetCollectionName(), r.GetFilter(), uint64(limit), func(c *collection, matching []*point) (*pb.ScrollResponse, error) {
+		found, err := c.scrolled(r, matching)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +59,7 @@ func (p *pointsService) Scroll(_ context.Context, r *pb.ScrollPoints) (*pb.Scrol
 	})
 }
 
-func (c *collection) scrolled(r *pb.ScrollPoints) ([]*point, error) {
+func (c *collection) scrolled(r *pb.ScrollPoints, matching []*point) ([]*point, error) {
 	from := ""
 	if r.GetOffset() != nil {
 		var err error
@@ -65,12 +67,8 @@ func (c *collection) scrolled(r *pb.ScrollPoints) ([]*point, error) {
 			return nil, err
 		}
 	}
-	var found []*point
-	for _, key := range c.order {
-		if key >= from && matchFilter(r.GetFilter(), c.points[key]) {
-			found = append(found, c.points[key])
-		}
-	}
+	begin, _ := slices.BinarySearchFunc(matching, from, func(p *point, from string) int { return cmp.Compare(p.key, from) })
+	found := matching[begin:]
 	by := r.GetOrderBy()
 	if by == nil {
 		return found, nil
@@ -144,14 +142,8 @@ func (p *point) selectVectors(selector *pb.WithVectorsSelector) *pb.VectorsOutpu
 }
 
 func (p *pointsService) Count(_ context.Context, r *pb.CountPoints) (*pb.CountResponse, error) {
-	return read(p, r.GetCollectionName(), r.GetFilter(), 0, func(c *collection) (*pb.CountResponse, error) {
-		n := uint64(0)
-		for _, point := range c.points {
-			if matchFilter(r.GetFilter(), point) {
-				n++
-			}
-		}
-		return &pb.CountResponse{Result: &pb.CountResult{Count: n}}, nil
+	return read(p, r.GetCollectionName(), r.GetFilter(), 0, func(_ *collection, matching []*point) (*pb.CountResponse, error) {
+		return &pb.CountResponse{Result: &pb.CountResult{Count: uint64(len(matching))}}, nil
 	})
 }
 
@@ -163,19 +155,17 @@ func (p *pointsService) Facet(_ context.Context, r *pb.FacetCounts) (*pb.FacetRe
 	if limit < 1 {
 		return nil, invalid("Validation error in body: limit: value 0 invalid, must be 1 or larger")
 	}
-	look := func(c *collection) (*pb.FacetResponse, error) {
+	look := func(c *collection, matching []*point) (*pb.FacetResponse, error) {
 		if index := c.indexes[r.GetKey()]; index.GetDataType() != pb.PayloadSchemaType_Keyword {
 			return nil, invalid("Bad request: Payload index not found for facet field %q", r.GetKey())
 		}
 		counts := map[string]uint64{}
-		for _, point := range c.points {
-			if matchFilter(r.GetFilter(), point) {
-				seen := map[string]bool{}
-				for _, value := range fields(point.payload).at(r.GetKey()) {
-					if text := value.GetStringValue(); !seen[text] {
-						seen[text] = true
-						counts[text]++
-					}
+		for _, point := range matching {
+			seen := map[string]bool{}
+			for _, value := range fields(point.payload).at(r.GetKey()) {
+				if text := value.GetStringValue(); !seen[text] {
+					seen[text] = true
+					counts[text]++
 				}
 			}
 		}
@@ -183,10 +173,10 @@ func (p *pointsService) Facet(_ context.Context, r *pb.FacetCounts) (*pb.FacetRe
 		for text, n := range counts {
 			response.Hits = append(response.Hits, &pb.FacetHit{Value: &pb.FacetValue{Variant: &pb.FacetValue_StringValue{StringValue: text}}, Count: n})
 		}
-		slices.SortFunc(response.Hits, func(a, b *pb.FacetHit) int {
+		slices.SortFunc(response.GetHits(), func(a, b *pb.FacetHit) int {
 			return cmp.Or(cmp.Compare(b.GetCount(), a.GetCount()), cmp.Compare(a.GetValue().GetStringValue(), b.GetValue().GetStringValue()))
 		})
-		response.Hits = response.Hits[:min(uint64(len(response.Hits)), limit)]
+		response.Hits = response.GetHits()[:min(uint64(len(response.GetHits())), limit)]
 		return response, nil
 	}
 	p.s.mu.RLock()
@@ -194,7 +184,7 @@ func (p *pointsService) Facet(_ context.Context, r *pb.FacetCounts) (*pb.FacetRe
 	free := err == nil && c.tenant != "" && r.GetKey() == c.tenant && r.GetFilter() == nil
 	if free {
 		defer p.s.mu.RUnlock()
-		return look(c)
+		return look(c, c.matching(nil, ""))
 	}
 	p.s.mu.RUnlock()
 	return read(p, r.GetCollectionName(), r.GetFilter(), limit, look)
@@ -213,8 +203,8 @@ func (p *pointsService) QueryBatch(_ context.Context, r *pb.QueryBatchPoints) (*
 		if limit < 1 {
 			return nil, invalid("Validation error in body: limit: value 0 invalid, must be 1 or larger")
 		}
-		result, err := read(p, r.GetCollectionName(), query.GetFilter(), limit, func(c *collection) (*pb.BatchResult, error) {
-			return c.nearest(query, limit)
+		result, err := read(p, r.GetCollectionName(), query.GetFilter(), limit, func(c *collection, matching []*point) (*pb.BatchResult, error) {
+			return c.nearest(query, matching, limit)
 		})
 		if err != nil {
 			return nil, err
@@ -224,8 +214,8 @@ func (p *pointsService) QueryBatch(_ context.Context, r *pb.QueryBatchPoints) (*
 	return response, nil
 }
 
-// nearest scores every point that the filter matches. It is always exact.
-func (c *collection) nearest(q *pb.QueryPoints, limit uint64) (*pb.BatchResult, error) {
+// nearest scores every matching point. It is always exact.
+func (c *collection) nearest(q *pb.QueryPoints, matching []*point, limit uint64) (*pb.BatchResult, error) {
 	if allowed := c.strictly().SearchAllowExact; allowed != nil && !*allowed && q.GetParams().GetExact() {
 		return nil, invalid("Forbidden: Exact search disabled!")
 	}
@@ -238,11 +228,9 @@ func (c *collection) nearest(q *pb.QueryPoints, limit uint64) (*pb.BatchResult, 
 		score float32
 	}
 	var found []scored
-	for _, point := range c.points {
-		if matchFilter(q.GetFilter(), point) {
-			if s, has := score(point); has {
-				found = append(found, scored{point, s})
-			}
+	for _, point := range matching {
+		if s, has := score(point); has {
+			found = append(found, scored{point, s})
 		}
 	}
 	slices.SortFunc(found, func(a, b scored) int {

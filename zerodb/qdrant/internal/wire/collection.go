@@ -3,9 +3,10 @@ package wire
 import (
 	"context"
 	"fmt"
-	"github.com/google/uuid"
 	"slices"
 	"strings"
+
+	"github.com/google/uuid"
 
 	pb "github.com/qdrant/go-client/qdrant"
 )
@@ -65,16 +66,16 @@ func (c *Conn) Inspect(ctx context.Context, name string) (Collection, error) {
 
 // strictMode refuses filters on keys without an index: one would scan the whole collection.
 var strictMode = &pb.StrictModeConfig{
-	Enabled: pb.PtrOf(true), UnindexedFilteringRetrieve: pb.PtrOf(false), UnindexedFilteringUpdate: pb.PtrOf(false),
+	Enabled: new(true), UnindexedFilteringRetrieve: new(false), UnindexedFilteringUpdate: new(false),
 }
 
 // Create creates the collection.
 func (c *Conn) Create(ctx context.Context, s Schema) error {
 	request := &pb.CreateCollection{
-		CollectionName: s.Name, OnDiskPayload: pb.PtrOf(true), StrictModeConfig: strictMode,
+		CollectionName: s.Name, OnDiskPayload: new(true), StrictModeConfig: strictMode,
 		SparseVectorsConfig: pb.NewSparseVectorsConfig(map[string]*pb.SparseVectorParams{TextName: {}}),
 		// No graph is built: every search is exact (see the package documentation of qdrant).
-		HnswConfig: &pb.HnswConfigDiff{M: pb.PtrOf(uint64(0)), PayloadM: pb.PtrOf(uint64(0))},
+		HnswConfig: &pb.HnswConfigDiff{M: new(uint64(0)), PayloadM: new(uint64(0))},
 	}
 	if s.Dimension > 0 {
 		// The vectors have length 1, so that the inner product is the cosine; under
@@ -131,7 +132,7 @@ func (c *Conn) createIndex(ctx context.Context, collection string, index Index) 
 		request.FieldType = pb.FieldType_FieldTypeKeyword.Enum()
 		params := &pb.KeywordIndexParams{}
 		if index.Tenant {
-			params.IsTenant = pb.PtrOf(true)
+			params.IsTenant = new(true)
 		}
 		request.FieldIndexParams = pb.NewPayloadIndexParamsKeyword(params)
 	case pb.PayloadSchemaType_Datetime:
@@ -181,7 +182,7 @@ func (c *Conn) Tenants(ctx context.Context, collection string) ([]uuid.UUID, err
 	}
 	hits, err := call(ctx, c, "list tenants", func(ctx context.Context) ([]*pb.FacetHit, error) {
 		return c.client.Facet(ctx, &pb.FacetCounts{
-			CollectionName: collection, Key: TenantKey, Limit: pb.PtrOf(uint64(mostTenants)), Exact: pb.PtrOf(true), ReadConsistency: majority,
+			CollectionName: collection, Key: TenantKey, Limit: new(uint64(mostTenants)), Exact: new(true), ReadConsistency: majority,
 		})
 	})
 	if err != nil {

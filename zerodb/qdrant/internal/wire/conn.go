@@ -104,8 +104,7 @@ func retryable(err error) bool {
 // each attempt, with up to half of it at random.
 func retryAfter(err error, attempt int) time.Duration {
 	wait := 25 * time.Millisecond << attempt
-	var later *pb.QdrantResourceExhaustedError
-	if errors.As(err, &later) {
+	if later, ok := errors.AsType[*pb.QdrantResourceExhaustedError](err); ok {
 		wait = min(time.Duration(later.RetryAfterS)*time.Second, 2*time.Second)
 	}
 	return wait + time.Duration(rand.Int64N(int64(wait)/2+1)) //nolint:gosec // spreads retries, hides nothing

@@ -72,7 +72,7 @@ func (t Tenant) ready(ctx context.Context) error {
 // Written is done when every replica that must have it has it, and seen by every read
 // that begins later: writes are waited for and ordered, reads ask a majority.
 var (
-	wait      = pb.PtrOf(true)
+	wait      = new(true)
 	strong    = &pb.WriteOrdering{Type: pb.WriteOrderingType_Strong}
 	majority  = pb.NewReadConsistencyType(pb.ReadConsistencyType_Majority)
 	everyByte = pb.NewWithPayload(true)
@@ -107,7 +107,7 @@ func (t Tenant) Scroll(ctx context.Context, collection string, w Where, page Pag
 		return nil, uuid.Nil, err
 	}
 	request := &pb.ScrollPoints{
-		CollectionName: collection, Filter: t.filter(w), Limit: pb.PtrOf(uint32(page.Limit)), ReadConsistency: majority,
+		CollectionName: collection, Filter: t.filter(w), Limit: new(uint32(page.Limit)), ReadConsistency: majority,
 		WithPayload: everyByte, WithVectors: vectors(page.Vectors),
 	}
 	if page.Keys != nil {
@@ -151,13 +151,13 @@ func (t Tenant) Query(ctx context.Context, collection string, searches []Nearest
 	for i := range searches {
 		s := &searches[i]
 		q := &pb.QueryPoints{
-			CollectionName: collection, Filter: t.filter(s.Where), Limit: pb.PtrOf(uint64(s.Limit)),
-			WithPayload: everyByte, WithVectors: vectors(true), Params: &pb.SearchParams{Exact: pb.PtrOf(true)},
+			CollectionName: collection, Filter: t.filter(s.Where), Limit: new(uint64(s.Limit)),
+			WithPayload: everyByte, WithVectors: vectors(true), Params: &pb.SearchParams{Exact: new(true)},
 		}
 		if s.Dense != nil {
-			q.Using, q.Query = pb.PtrOf(DenseName), pb.NewQueryDense(s.Dense)
+			q.Using, q.Query = new(DenseName), pb.NewQueryDense(s.Dense)
 		} else {
-			q.Using, q.Query = pb.PtrOf(TextName), pb.NewQuerySparse(s.Index, s.Weight)
+			q.Using, q.Query = new(TextName), pb.NewQuerySparse(s.Index, s.Weight)
 		}
 		queries[i] = q
 	}
@@ -183,7 +183,7 @@ func (t Tenant) Count(ctx context.Context, collection string, w Where) (int, err
 		return 0, err
 	}
 	n, err := call(ctx, t.conn, "count memories", func(ctx context.Context) (uint64, error) {
-		return t.conn.client.Count(ctx, &pb.CountPoints{CollectionName: collection, Filter: t.filter(w), Exact: pb.PtrOf(true), ReadConsistency: majority})
+		return t.conn.client.Count(ctx, &pb.CountPoints{CollectionName: collection, Filter: t.filter(w), Exact: new(true), ReadConsistency: majority})
 	})
 	return int(n), err
 }
@@ -195,7 +195,7 @@ func (t Tenant) Facet(ctx context.Context, collection, key string, w Where, limi
 	}
 	hits, err := call(ctx, t.conn, "count memories", func(ctx context.Context) ([]*pb.FacetHit, error) {
 		return t.conn.client.Facet(ctx, &pb.FacetCounts{
-			CollectionName: collection, Key: key, Filter: t.filter(w), Limit: pb.PtrOf(uint64(limit)), Exact: pb.PtrOf(true), ReadConsistency: majority,
+			CollectionName: collection, Key: key, Filter: t.filter(w), Limit: new(uint64(limit)), Exact: new(true), ReadConsistency: majority,
 		})
 	})
 	counts := make(map[string]int, len(hits))
