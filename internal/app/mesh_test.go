@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -45,6 +46,18 @@ func TestEveryServiceStarts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHealthyPeersMakeAHealthyService has a service ask peers that are well.
+func TestHealthyPeersMakeAHealthyService(t *testing.T) {
+	t.Parallel()
+	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"status":"degraded"}`) // by something of its own
+	}))
+	t.Cleanup(peer.Close)
+	service := startService(t, mesh.Core, dbtest.URL(t), "ONSIDE_URL", peer.URL, "MADAN_SARA_URL", peer.URL, "SANKORE_URL", peer.URL)
+	_, body := get(t, service, "/health")
+	require.Equal(t, "healthy", readHealth(t, body).Status, string(body))
 }
 
 func startService(t *testing.T, id, databaseURL string, environment ...string) *app.App {

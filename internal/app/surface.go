@@ -83,7 +83,7 @@ func (a *App) health() *httpkit.Health {
 				Name: "service_mesh",
 				Run: func(context.Context) httpkit.Component {
 					status := a.mesh.Status()
-					return httpkit.Component{"status": status.Status, "services": status.Services}
+					return httpkit.Component{"status": httpkit.Status(status.Status), "services": status.Services}
 				},
 			},
 		},

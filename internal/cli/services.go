@@ -78,6 +78,7 @@ func (s surroundings) services(ctx context.Context, p process, clock clockwork.C
 		}
 	}()
 	shared := s.cfg
+	shared.AllowLoopbackURLs = true // the demo shop's pages are on this machine
 	shared.MadanSaraURL = "http://127.0.0.1:" + strconv.Itoa(s.cfg.Port)
 	for id := range s.ports.services {
 		cfg, observed := shared, s.telemetry
