@@ -31,6 +31,19 @@ const (
 	builtinDimension = wordDimension + gramDimension
 )
 
+// Open gives the embedder of a service, or the built-in one when the configuration
+// names none, behind a cache. It asks nothing yet.
+func Open(config HTTPConfig) (*Cached, error) {
+	if config.URL == "" {
+		return NewCached(NewBuiltin(), 0), nil
+	}
+	service, err := NewHTTP(config)
+	if err != nil {
+		return nil, err
+	}
+	return NewCached(service, 0), nil
+}
+
 // NewBuiltin gives the built-in embedder.
 func NewBuiltin() *Builtin {
 	return NewBuiltinParts(0.75, 0.25)
@@ -112,6 +125,10 @@ func content(read []terms.Term) []terms.Term {
 // which is also that of a word without a vector.
 func addMeaning(sum []float64, language terms.Language, term terms.Term) float64 {
 	const unknown = 1.0
+	if term.English != "" {
+		term.Word = term.English
+		language = terms.English
+	}
 	if translations := terms.Translations(language, term.Stem); len(translations) > 0 {
 		weight := 0.0
 		for _, english := range translations {

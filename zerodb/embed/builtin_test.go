@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"math"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +42,45 @@ func TestBuiltinKnowsMeaning(t *testing.T) {
 	} {
 		require.Greater(t, nearness(t, test.text, test.near), nearness(t, test.text, test.far)+0.1, test.text)
 	}
+}
+
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	builtin, err := embed.Open(embed.HTTPConfig{})
+	require.NoError(t, err)
+	require.Equal(t, embed.BuiltinModel, builtin.Model())
+	require.True(t, builtin.Local())
+	require.Positive(t, builtin.Floor())
+	require.NotEmpty(t, builtin.Match("a parcel", []string{"a package"}))
+
+	service, err := embed.Open(embed.HTTPConfig{URL: "http://embedder.internal/v1", Model: "bge-m3"})
+	require.NoError(t, err)
+	require.Equal(t, "bge-m3", service.Model())
+	require.False(t, service.Local(), "it is never asked inside a transaction")
+	require.Nil(t, service.Match("a parcel", []string{"a package"}))
+
+	_, err = embed.Open(embed.HTTPConfig{URL: "embedder"})
+	require.Error(t, err)
+}
+
+func TestMatchIsAShareOfTheQuery(t *testing.T) {
+	t.Parallel()
+	builtin := embed.NewBuiltin()
+	match := builtin.Match("Which scent gives Lydia an allergy?", []string{
+		"Which scent gives Lydia an allergy?", "No lavender, it gives Lydia hives and her skin itches", "The bank pulled out of Toledo", "", "👍",
+	})
+	require.InDelta(t, 1, match[0], 1e-9)
+	require.Greater(t, match[1], 0.3)
+	require.Less(t, match[2], 0.15)
+	require.Zero(t, match[3])
+	require.Zero(t, match[4])
+	require.Equal(t, []float64{0, 0}, builtin.Match("?!", []string{"a", "b"}))
+	rapid.Check(t, func(t *rapid.T) {
+		for _, score := range builtin.Match(rapid.String().Draw(t, "query"), []string{rapid.String().Draw(t, "text")}) {
+			require.GreaterOrEqual(t, score, 0.0)
+			require.LessOrEqual(t, score, 1+1e-9)
+		}
+	})
 }
 
 func TestBuiltinIsOneModel(t *testing.T) {
@@ -110,4 +150,23 @@ func BenchmarkBuiltin(b *testing.B) {
 	for b.Loop() {
 		_, _ = builtin.Embed(b.Context(), texts)
 	}
+}
+
+// BenchmarkMatch reads sixty texts of a conversation beside a query: for the first time, and again.
+func BenchmarkMatch(b *testing.B) {
+	texts := make([]string, 60)
+	for i := range texts {
+		texts[i] = "The customer asked for the " + strconv.Itoa(i) + "th time whether the parcel would arrive before her sister's wedding on Saturday."
+	}
+	b.Run("first", func(b *testing.B) {
+		for b.Loop() {
+			embed.NewBuiltin().Match("When is the wedding of her sister?", texts)
+		}
+	})
+	b.Run("again", func(b *testing.B) {
+		builtin := embed.NewBuiltin()
+		for b.Loop() {
+			builtin.Match("When is the wedding of her sister?", texts)
+		}
+	})
 }

@@ -43,15 +43,15 @@ type readWord struct {
 // nearest is the nearness of the word's nearest among others. The same stem is 1. Other words count by their cosine
 // above what unrelated words reach, squared, so that one near word is worth more than several that are vaguely so.
 func nearest(word readWord, others []readWord) float64 {
-	const unrelated = 0.1
-	best := float32(unrelated)
+	const unrelated = float32(0.1)
+	best := unrelated
 	for i := range others {
 		if others[i].stem == word.stem {
 			return 1
 		}
 		best = max(best, product(word.vector, others[i].vector))
 	}
-	above := (float64(best) - unrelated) / (1 - unrelated)
+	above := float64((best - unrelated) / (1 - unrelated))
 	return above * above
 }
 

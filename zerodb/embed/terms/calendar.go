@@ -7,6 +7,12 @@ func sameEverywhere(l Language, folded string) (stem string, known bool) {
 	return stem, known
 }
 
+// numberNames are the English names of the numbers that every language has under their digits.
+var numberNames = map[string]string{
+	"2": "two", "3": "three", "4": "four", "5": "five", "6": "six", "7": "seven", "8": "eight", "9": "nine", "10": "ten",
+	"11": "eleven", "12": "twelve", "20": "twenty", "100": "hundred", "1000": "thousand",
+}
+
 // calendar holds no "may", "mars", "sun" or "sat" in English: they are more often the verb, the planet, the star and the
 // past of sit; nor Creole "dis" and "si".
 var calendar = func() map[Language]map[string]string {

@@ -1,6 +1,7 @@
 package terms
 
 import (
+	"cmp"
 	"strings"
 	"unicode"
 
@@ -18,6 +19,8 @@ type Term struct {
 	Word string
 	// Stem is what a search compares: ASCII where the word's script allows.
 	Stem string
+	// English is the word in English when every language has it under one stem: "five", "july"; else "".
+	English string
 	// Stop says that the word is among those that say little by themselves.
 	Stop bool
 }
@@ -64,7 +67,10 @@ func Stems(text string) []string {
 func (l Language) term(word string) Term {
 	folded := Fold(word)
 	if stem, known := sameEverywhere(l, folded); known {
-		return Term{Word: word, Stem: stem}
+		return Term{Word: word, Stem: stem, English: cmp.Or(numberNames[stem], stem)}
+	}
+	if name := numberNames[word]; name != "" {
+		return Term{Word: word, Stem: word, English: name}
 	}
 	return Term{Word: word, Stem: l.Stem(word), Stop: l.isStop(folded)}
 }
@@ -155,6 +161,8 @@ func joins(runes []rune, at int) bool {
 	}
 }
 
+var withoutMarks = strings.NewReplacer(",", "", ".", "")
+
 // number writes a number one way: no marks between thousands, no ordinal ending, no empty cents.
 func number(word string) string {
 	if word[0] < '0' || word[0] > '9' {
@@ -172,10 +180,10 @@ func number(word string) string {
 	whole := digits
 	if mark := strings.LastIndexAny(digits, ",."); mark >= 0 && len(digits)-mark-1 != 3 {
 		if whole = digits[:mark]; strings.Trim(digits[mark+1:], "0") != "" {
-			return strings.NewReplacer(",", "", ".", "").Replace(whole) + "." + digits[mark+1:]
+			return withoutMarks.Replace(whole) + "." + digits[mark+1:]
 		}
 	}
-	whole = strings.NewReplacer(",", "", ".", "").Replace(whole)
+	whole = withoutMarks.Replace(whole)
 	if trimmed := strings.TrimLeft(whole, "0"); trimmed != "" {
 		return trimmed
 	}
