@@ -3,6 +3,7 @@ package app
 import (
 	"github.com/engardehq/madansara/internal/sankore/allocation"
 	"github.com/engardehq/madansara/internal/sankore/campaign"
+	"github.com/engardehq/madansara/internal/sankore/competitor"
 	"github.com/engardehq/madansara/internal/sankore/intelligence"
 )
 
@@ -16,5 +17,6 @@ func (a *App) buildSankore() error {
 	fares := intelligence.New(campaigns, a.mesh.ConversionInsights())
 	fares.Register(router.API())
 	allocation.New(a.db, fares, a.opts.Clock).Register(router.API())
+	competitor.New(a.db, a.opts.Clock).Register(router.API())
 	return a.finish(router)
 }

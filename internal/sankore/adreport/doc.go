@@ -16,6 +16,9 @@
 //   - Meta's "Results" are whatever the campaign was optimised for. They count as
 //     conversions only when their indicator is not a mere click or view.
 //
+// [ReadInsights] and [ReadAds] read what is known of competitors: Google's auction
+// insights, in which a share is told as "< 10%", and lists of ads.
+//
 // A row that cannot be read is a [Problem] with its line; the others are read.
 // Nothing here touches a network or a database.
 package adreport
