@@ -3,20 +3,28 @@ package app
 import (
 	"context"
 
-	"github.com/engardehq/madansara/internal/onside/fetch"
-	"github.com/engardehq/madansara/internal/onside/seo"
+	"github.com/riverqueue/river"
+
+	"github.com/engardehq/madansara/internal/onside"
 	"github.com/engardehq/madansara/internal/ssrf"
 )
 
 func (a *App) buildOnside() error {
+	service := onside.New(onside.Config{
+		DB: a.db, Clock: a.opts.Clock, Contact: a.opts.Config.PublicBaseURL,
+		Guard: ssrf.Guard{AllowLoopback: a.opts.Config.AllowLoopbackURLs},
+	})
+	a.closing(func(context.Context) error { service.Close(); return nil })
+	workers := river.NewWorkers()
+	service.RegisterWorkers(workers)
+	if err := a.makeQueue(workers, onside.Queues()); err != nil {
+		return err
+	}
+	service.UseQueue(a.queue)
 	router, err := a.router(nil)
 	if err != nil {
 		return err
 	}
-	fetcher := fetch.New(fetch.Config{
-		Guard: ssrf.Guard{AllowLoopback: a.opts.Config.AllowLoopbackURLs}, Contact: a.opts.Config.PublicBaseURL, Clock: a.opts.Clock,
-	})
-	a.closing(func(context.Context) error { fetcher.Close(); return nil })
-	seo.New(a.db, a.opts.Clock, fetcher).Register(router.API())
+	service.Register(router.API())
 	return a.finish(router)
 }

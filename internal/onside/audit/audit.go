@@ -59,7 +59,7 @@ func Of(response *fetch.Response, p *page.Page) Subject {
 // Check is one rule's verdict on a page.
 type Check struct {
 	ID       string   `json:"id" example:"title-length"`
-	Category string   `json:"category" enum:"response,indexing,title,description,headings,content,images,links,international,sharing,security"`
+	Category string   `json:"category" enum:"response,indexing,title,description,headings,content,images,links,international,sharing,security,site"`
 	Title    string   `json:"title" doc:"The rule, as a sentence that is true of a page that passes"`
 	Severity Severity `json:"severity" enum:"error,warning,info"`
 	Passed   bool     `json:"passed"`

@@ -162,3 +162,20 @@ func Domain(host string) string {
 func BelongsTo(host, domain string) bool {
 	return host == domain || strings.HasSuffix(host, "."+domain)
 }
+
+// ParseSite reads how people and tools name a site, "shop.example",
+// "https://www.shop.example/" or "sc-domain:shop.example", and returns its host
+// without "www.".
+func ParseSite(text string) (string, error) {
+	text = strings.TrimSpace(text)
+	text = strings.TrimPrefix(text, "sc-domain:")
+	if strings.Contains(text, "://") {
+		u, err := Parse(text)
+		if err != nil {
+			return "", err
+		}
+		return Site(u), nil
+	}
+	host, err := Host(strings.TrimSuffix(text, "/"))
+	return strings.TrimPrefix(host, "www."), err
+}

@@ -1,0 +1,4 @@
+package crawl
+
+// Step visits one page of a crawl, as its job does again and again.
+var Step = (*Service).step
