@@ -176,6 +176,13 @@ func (s *Service) record(ctx context.Context, tx engardedb.Tx, site, source stri
 		return err
 	}
 	if len(seen.links) > 0 {
+		// A link of which only the site was known is the first that the page has.
+		const named = `
+		UPDATE backlinks b SET target_url = $4 WHERE b.tenant_uuid = $1 AND b.site = $2 AND md5(b.source_url) = md5($3) AND b.source_url = $3 AND b.target_url = ''
+			AND NOT EXISTS (SELECT FROM backlinks o WHERE o.tenant_uuid = $1 AND o.site = $2 AND md5(o.source_url) = md5($3) AND md5(o.target_url) = md5($4))`
+		if _, err := tx.Exec(ctx, named, tx.Tenant(), site, source, seen.links[0].Target); err != nil {
+			return err
+		}
 		if _, err := add(ctx, tx, site, seen.links, "crawl", now); err != nil {
 			return err
 		}

@@ -106,13 +106,15 @@ func (s *Service) keep(ctx context.Context, tenant uuid.UUID, site string, links
 	return nil
 }
 
-// insert adds the links that are not known, and that they are new.
+// insert adds the links that are not known, and that they are new. One whose
+// target is not told is known when any link from its page is.
 const insert = `
 WITH added AS (
 	INSERT INTO backlinks (tenant_uuid, backlink_uuid, site, source_url, source_domain, target_url, anchor, rel, origin, status, first_seen_at, last_seen_at, last_checked_at)
 	SELECT $1, l.id, $2, l.source, l.domain, l.target, l.anchor, l.rel, $3, CASE $3 WHEN 'crawl' THEN 'live' ELSE 'unchecked' END, l.first_seen,
 		CASE $3 WHEN 'crawl' THEN $4::timestamptz END, CASE $3 WHEN 'crawl' THEN $4::timestamptz END
 	FROM unnest($5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[]) AS l (id, source, domain, target, anchor, rel, first_seen)
+	WHERE l.target <> '' OR NOT EXISTS (SELECT FROM backlinks o WHERE o.tenant_uuid = $1 AND o.site = $2 AND md5(o.source_url) = md5(l.source) AND o.source_url = l.source)
 	ON CONFLICT (tenant_uuid, site, md5(source_url), md5(target_url)) DO NOTHING
 	RETURNING backlink_uuid, first_seen_at
 )
