@@ -26,8 +26,7 @@ type bundle struct {
 func setup(t *testing.T) bundle {
 	t.Helper()
 	address, db := dbtest.App(t, "onside_app")
-	// Ahead of the queue's clock, which is the database's: each check is later than the one before.
-	clock := clockwork.NewFakeClockAt(time.Now().UTC().Add(time.Hour).Truncate(time.Second))
+	clock := clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	service := backlink.New(db, clock, onsidetest.Fetcher(t, clock))
 	service.UseQueue(onsidetest.Queue(t, db, true, func(workers *river.Workers) { service.RegisterWorkers(workers) }, backlink.Queue))
 	api := onsidetest.NewAPI(service.Register)

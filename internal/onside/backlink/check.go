@@ -32,16 +32,19 @@ const (
 	gap = time.Second
 )
 
-// checkArgs asks for every known backlink of a site to be looked at.
+// checkArgs asks for every known backlink of a site to be looked at that was not
+// since Begin, a minute: checks asked for in one minute are one. A check is never
+// taken for the one before, which may be about to end.
 type checkArgs struct {
 	Tenant uuid.UUID `json:"tenant"`
 	Site   string    `json:"site"`
+	Begin  time.Time `json:"begin"`
 }
 
 // Kind names the job in the queue.
 func (checkArgs) Kind() string { return "onside_check_backlinks" }
 
-// InsertOpts lets one check of a site run at a time.
+// InsertOpts makes a check asked for twice one.
 func (checkArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{Queue: Queue, UniqueOpts: jobs.Once()}
 }
@@ -62,7 +65,7 @@ func (s *Service) RegisterWorkers(workers *river.Workers) {
 func (w *checkWorker) Work(ctx context.Context, job *river.Job[checkArgs]) error {
 	end := w.service.clock.Now().Add(stretch)
 	for w.service.clock.Now().Before(end) && !jobs.Stopping(ctx) {
-		more, err := w.service.checkNext(ctx, job.Args.Tenant, job.Args.Site, job.CreatedAt)
+		more, err := w.service.checkNext(ctx, job.Args.Tenant, job.Args.Site, job.Args.Begin)
 		if err != nil || !more {
 			return err
 		}
@@ -82,7 +85,7 @@ func (s *Service) Check(ctx context.Context, tenant uuid.UUID, site string) (kno
 		if err := tx.QueryRow(ctx, count, tenant, name).Scan(&known); err != nil || known == 0 {
 			return err
 		}
-		return s.queue.Enqueue(ctx, tx, checkArgs{Tenant: tenant, Site: name}, nil)
+		return s.queue.Enqueue(ctx, tx, checkArgs{Tenant: tenant, Site: name, Begin: s.clock.Now().UTC().Truncate(time.Minute)}, nil)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("check backlinks: %w", err)
@@ -110,7 +113,7 @@ func (s *Service) checkNext(ctx context.Context, tenant uuid.UUID, site string, 
 		return false, err
 	}
 	err = s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		return s.record(ctx, tx, site, source, seen, max(0, begin.Sub(s.clock.Now())))
+		return s.record(ctx, tx, site, source, seen)
 	})
 	if err != nil {
 		return false, fmt.Errorf("record what %s links to: %w", source, err)
@@ -156,11 +159,9 @@ func (s *Service) look(ctx context.Context, source, site string) (sight, error) 
 	return sight{links: Found(source, read, site)}, nil
 }
 
-// record keeps what a look at a page told about all links from it. ahead is how
-// much the queue's clock is ahead of ours, so that the row counts as looked at.
-func (s *Service) record(ctx context.Context, tx engardedb.Tx, site, source string, seen sight, ahead time.Duration) error {
+// record keeps what a look at a page told about all links from it.
+func (s *Service) record(ctx context.Context, tx engardedb.Tx, site, source string, seen sight) error {
 	now := s.clock.Now().UTC()
-	at := now.Add(ahead)
 	if seen.unknown {
 		const unknown = `
 		WITH failed AS (
@@ -171,8 +172,8 @@ func (s *Service) record(ctx context.Context, tx engardedb.Tx, site, source stri
 			UPDATE backlinks SET last_checked_at = $4 WHERE tenant_uuid = $1 AND site = $2 AND md5(source_url) = md5($3) AND source_url = $3 AND status = 'lost'
 		)
 		INSERT INTO backlink_changes (tenant_uuid, change_uuid, backlink_uuid, kind, occurred_at)
-		SELECT $1, gen_random_uuid(), backlink_uuid, 'lost', $6 FROM failed WHERE failures = $5`
-		_, err := tx.Exec(ctx, unknown, tx.Tenant(), site, source, at, givenUp, now)
+		SELECT $1, gen_random_uuid(), backlink_uuid, 'lost', $4 FROM failed WHERE failures = $5`
+		_, err := tx.Exec(ctx, unknown, tx.Tenant(), site, source, now, givenUp)
 		return err
 	}
 	if len(seen.links) > 0 {
@@ -199,18 +200,18 @@ func (s *Service) record(ctx context.Context, tx engardedb.Tx, site, source stri
 		WHERE b.tenant_uuid = $1 AND b.site = $2 AND md5(b.source_url) = md5($3) AND b.source_url = $3
 	), looked AS (
 		UPDATE backlinks b SET last_checked_at = $4, failures = 0, status = CASE WHEN w.there THEN 'live' ELSE 'lost' END,
-			last_seen_at = CASE WHEN w.there THEN $8 ELSE b.last_seen_at END, anchor = coalesce(w.anchor, b.anchor), rel = coalesce(w.rel, b.rel)
+			last_seen_at = CASE WHEN w.there THEN $4 ELSE b.last_seen_at END, anchor = coalesce(w.anchor, b.anchor), rel = coalesce(w.rel, b.rel)
 		FROM was w WHERE b.tenant_uuid = $1 AND b.backlink_uuid = w.backlink_uuid
 	)
 	INSERT INTO backlink_changes (tenant_uuid, change_uuid, backlink_uuid, kind, occurred_at)
-	SELECT $1, gen_random_uuid(), backlink_uuid, CASE WHEN there THEN 'regained' ELSE 'lost' END, $8 FROM was
+	SELECT $1, gen_random_uuid(), backlink_uuid, CASE WHEN there THEN 'regained' ELSE 'lost' END, $4 FROM was
 	WHERE there AND status = 'lost' OR NOT there AND status <> 'lost'`
-	_, err := tx.Exec(ctx, known, tx.Tenant(), site, source, at, targets, anchors, rels, now)
+	_, err := tx.Exec(ctx, known, tx.Tenant(), site, source, now, targets, anchors, rels)
 	return err
 }
 
 // FoundTx keeps what a crawl saw of the links from a page to site, in the crawl's
 // transaction: new ones, those that are there again, those that are gone.
 func (s *Service) FoundTx(ctx context.Context, tx engardedb.Tx, source string, p *page.Page, site string) error {
-	return s.record(ctx, tx, site, source, sight{links: Found(source, p, site)}, 0)
+	return s.record(ctx, tx, site, source, sight{links: Found(source, p, site)})
 }
