@@ -15,7 +15,7 @@ type CampaignIntelligence struct {
 	ExternalID  string `json:"external_id,omitempty"` // the platform's own
 	Name        string `json:"name"`
 	Platform    string `json:"platform"` // google_ads, meta_ads, ...
-	From        string `json:"from"`     // 2006-01-02
+	From        string `json:"from"`     // 2006-01-02; empty when nothing is known
 	To          string `json:"to"`
 	Days        int    `json:"days"` // with known performance
 	Spend       Money  `json:"spend"`

@@ -190,12 +190,9 @@ func (r *reader) add(raw rawRow) {
 		r.refuse(Problem{Line: raw.line, Value: row.Currency, Message: "The campaign's other rows of this day are in " + sum.Currency + "."})
 		return
 	}
-	sum.Spend += row.Spend
-	sum.Impressions += row.Impressions
-	sum.Clicks += row.Clicks
-	sum.Conversions += row.Conversions
-	sum.Revenue += row.Revenue
-	sum.Budget = max(sum.Budget, row.Budget)
+	if !sum.Add(*row) {
+		r.refuse(Problem{Line: raw.line, Value: row.Campaign, Message: "With the campaign's other rows of this day it is more than a day can hold."})
+	}
 }
 
 const (

@@ -213,6 +213,15 @@ func TestBadRowsAreToldByLineAndTheOthersRead(t *testing.T) {
 	require.Equal(t, "B", report.Rows[2].Campaign)
 }
 
+func TestSumsStayInBounds(t *testing.T) {
+	t.Parallel()
+	line := "2026-07-01,A,USD,9999999999999.00,5\n"
+	report, err := Read([]byte("Day,Campaign,Currency code,Cost,Clicks\n"+line+line+line), Options{})
+	require.NoError(t, err)
+	require.Equal(t, 2, report.Refused)
+	require.Equal(t, int64(5), report.Rows[0].Clicks, "all of a refused row, or none")
+}
+
 func TestACurrencyIsToldByTheFileOrTheCaller(t *testing.T) {
 	t.Parallel()
 	const file = "Day,Campaign,Cost,Clicks\n2026-07-01,A,1.50,2\n"

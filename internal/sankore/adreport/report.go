@@ -47,6 +47,22 @@ type Row struct {
 	BudgetKind  BudgetKind
 }
 
+// Add adds another row of the same campaign and day, of another device or ad set
+// for instance. False, and nothing added, when the sum is more than a day can hold.
+func (r *Row) Add(other Row) bool {
+	if r.Spend+other.Spend > maxMinor || r.Revenue+other.Revenue > maxMinor || r.Impressions+other.Impressions > maxCount ||
+		r.Clicks+other.Clicks > maxCount || r.Conversions+other.Conversions > maxCount {
+		return false
+	}
+	r.Spend += other.Spend
+	r.Impressions += other.Impressions
+	r.Clicks += other.Clicks
+	r.Conversions += other.Conversions
+	r.Revenue += other.Revenue
+	r.Budget = max(r.Budget, other.Budget)
+	return true
+}
+
 // Status is whether a campaign runs.
 type Status string
 

@@ -241,6 +241,9 @@ func TestDaysComeAsJSONToo(t *testing.T) {
 	require.Equal(t, int64(6000), c.BudgetMinor)
 	require.InDelta(t, 1.5, b.days(t, "t1")[0].Conversions, 0)
 
+	const most = `{"campaign":"Big","day":"2026-07-01","currency":"HTG","spend_minor":1000000000000000,"impressions":1,"clicks":1}`
+	require.Equal(t, 200, b.as(t, http.MethodPost, "/api/v1/campaigns/import", `{"platform":"tiktok_ads","rows":[`+most+`,`+most+`]}`, &done))
+	require.Equal(t, 1, done.Refused, "a sum beyond all bounds")
 	for _, body := range []string{
 		`{"platform":"tiktok_ads","rows":[]}`, `{"platform":"Tik Tok","rows":[{"campaign":"a","day":"2026-07-01","currency":"USD","spend_minor":1,"impressions":1,"clicks":1}]}`,
 		`{"platform":"x_ads","rows":[{"campaign":"a","day":"2026-07-01","currency":"USD","spend_minor":-1,"impressions":1,"clicks":1}]}`,

@@ -226,12 +226,9 @@ func (w *writing) keep(row dayRow) {
 		w.days = append(w.days, row)
 		return
 	}
-	sum := &w.days[i]
-	sum.Spend += row.Spend
-	sum.Impressions += row.Impressions
-	sum.Clicks += row.Clicks
-	sum.Conversions += row.Conversions
-	sum.Revenue += row.Revenue
+	if !w.days[i].Add(row.Row) {
+		w.refuse(row.Row, row.Campaign, "With the campaign's other rows of this day it is more than a day can hold.")
+	}
 }
 
 func (w *writing) writeCampaigns(ctx context.Context) error {

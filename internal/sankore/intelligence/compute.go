@@ -31,7 +31,10 @@ type day struct {
 // compute is a pure function of what is known of the campaign.
 func compute(h *campaign.History, e earned) *mesh.CampaignIntelligence {
 	days := merge(h, e)
-	from, to := h.Period()
+	from, to := "", ""
+	if !h.To.IsZero() {
+		from, to = h.Period()
+	}
 	out := &mesh.CampaignIntelligence{
 		CampaignID: h.Campaign.UUID.String(), ExternalID: h.Campaign.ExternalID, Name: h.Campaign.Name, Platform: string(h.Campaign.Platform),
 		From: from, To: to, Days: len(days), Spend: mesh.Money{Currency: h.Campaign.Currency}, Revenue: mesh.Money{Currency: h.Campaign.Currency},

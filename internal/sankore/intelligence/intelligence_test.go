@@ -218,10 +218,11 @@ func TestATiredCampaignIsSeen(t *testing.T) {
 func TestACampaignWithoutFigures(t *testing.T) {
 	t.Parallel()
 	h := figures(1, constant(0), constant(0))
-	h.Days = nil
+	h.Days, h.From, h.To = nil, time.Time{}, time.Time{}
 	got := ask(t, h, attributed())
 	require.Equal(t, mesh.ConversionsFromPlatform, got.ConversionsSource)
 	require.NotEmpty(t, got.ConversionsProblem)
+	require.Empty(t, got.From+got.To)
 	require.Nil(t, got.CTR)
 	require.Nil(t, got.CPA)
 	require.Nil(t, got.Trend)
