@@ -3,7 +3,12 @@ package mesh
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,6 +39,15 @@ type Sync interface {
 	// Push gives Core one fact. Core keeps a fact with an id once, however
 	// often it is pushed, so that a push may be repeated until it succeeds.
 	Push(ctx context.Context, fact SyncFact) (*SyncReceipt, error)
+}
+
+// Credentials is what Core gives a service of a tenant's accounts at providers.
+type Credentials interface {
+	// Integration returns the tenant's enabled integration with a provider, by
+	// name; without a name the one called default, else the oldest. Without one the
+	// error is [ErrNoIntegration]. Each call is on record at Core; keep what it
+	// answers for a minute rather than asking for each message.
+	Integration(ctx context.Context, tenant, provider, name string) (*IntegrationCredentials, error)
 }
 
 // SEORequest asks for the analysis of a page.
@@ -159,6 +173,31 @@ type SyncReceipt struct {
 	Duplicate bool   `json:"duplicate"` // whether Core had it already
 }
 
+// IntegrationCredentials is a tenant's account at a provider. It prints without
+// its credentials.
+type IntegrationCredentials struct {
+	IntegrationID string            `json:"integration_id"`
+	Provider      string            `json:"provider"`
+	Name          string            `json:"name"`
+	Settings      map[string]string `json:"settings"`
+	Credentials   map[string]string `json:"credentials"` // secret
+	UpdatedAt     time.Time         `json:"updated_at"`
+}
+
+// String leaves the credentials out.
+func (c IntegrationCredentials) String() string {
+	return "integration " + c.IntegrationID + " with " + c.Provider + " (" + strconv.Itoa(len(c.Credentials)) + " credentials)"
+}
+
+// GoString leaves the credentials out.
+func (c IntegrationCredentials) GoString() string { return c.String() }
+
+// LogValue leaves the credentials out.
+func (c IntegrationCredentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// ErrNoIntegration says that the tenant has no enabled integration with the provider.
+var ErrNoIntegration = errors.New("mesh: the tenant has no such integration")
+
 // SEO returns Onside's calls.
 func (m *Mesh) SEO() SEO { return seo{m.Peer(Onside)} }
 
@@ -170,6 +209,9 @@ func (m *Mesh) ConversionInsights() ConversionInsights { return insights{m.Peer(
 
 // Sync returns Core's calls.
 func (m *Mesh) Sync() Sync { return receiver{m.Peer(Core)} }
+
+// Credentials returns Core's calls about integrations.
+func (m *Mesh) Credentials() Credentials { return credentials{m.Peer(Core)} }
 
 // Health returns the calls to all services' health.
 func (m *Mesh) Health() Health { return m }
@@ -238,4 +280,24 @@ func (r receiver) Push(ctx context.Context, fact SyncFact) (*SyncReceipt, error)
 		return nil, err
 	}
 	return receipt, nil
+}
+
+type credentials struct{ peer *Peer }
+
+func (c credentials) Integration(ctx context.Context, tenant, provider, name string) (*IntegrationCredentials, error) {
+	query := url.Values{}
+	if name != "" {
+		query.Set("name", name)
+	}
+	found := &IntegrationCredentials{}
+	err := c.peer.Call(ctx, Call{
+		Name: "integrations.credentials", Path: "/api/v1/integrations/credentials" + Path(provider), Query: query, Tenant: tenant,
+	}, found)
+	if failure := (*Error)(nil); errors.As(err, &failure) && failure.Status == http.StatusNotFound {
+		return nil, fmt.Errorf("%w: %w", ErrNoIntegration, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }

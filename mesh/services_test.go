@@ -70,6 +70,16 @@ func TestTypedCallsOnTheWire(t *testing.T) {
 				Days: []mesh.CampaignConversionsDay{{Day: "2026-01-02", Conversions: 1.5, Revenue: []mesh.Money{{Amount: 5, Currency: "USD"}}}},
 			},
 		},
+		"credentials": {
+			`{"integration_id":"0198f4a2-0000-7000-8000-0000000000aa","provider":"sendgrid","name":"marketing","settings":{"from_email":"a@example.com"},"credentials":{"api_key":"k"},"updated_at":"2026-01-02T03:04:05Z"}`,
+			func(m *mesh.Mesh) (any, error) {
+				return m.Credentials().Integration(t.Context(), tenant, "sendgrid", "marketing & more")
+			},
+			&mesh.IntegrationCredentials{
+				IntegrationID: "0198f4a2-0000-7000-8000-0000000000aa", Provider: "sendgrid", Name: "marketing",
+				Settings: map[string]string{"from_email": "a@example.com"}, Credentials: map[string]string{"api_key": "k"}, UpdatedAt: when,
+			},
+		},
 		"sync": {
 			`{"id":"0198f4a2-0000-7000-8000-0000000000ff","duplicate":true}`,
 			func(m *mesh.Mesh) (any, error) {

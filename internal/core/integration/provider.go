@@ -1,0 +1,174 @@
+package integration
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/engardehq/madansara/internal/fault"
+	"github.com/engardehq/madansara/internal/ssrf"
+	"github.com/engardehq/madansara/mesh"
+)
+
+// Field is something that a provider needs to know of a tenant.
+type Field struct {
+	Name     string `json:"name" example:"api_key"`
+	Label    string `json:"label" example:"API key"`
+	Secret   bool   `json:"secret" doc:"Whether it is a credential, which is never answered, or a setting"`
+	Required bool   `json:"required"`
+	URL      bool   `json:"url,omitempty" doc:"Whether it must be a public http or https URL"`
+	lines    bool   // may have several lines
+}
+
+// Provider is a system that tenants have accounts at.
+type Provider struct {
+	ID     string  `json:"id" example:"sendgrid"`
+	Name   string  `json:"name" example:"SendGrid"`
+	Fields []Field `json:"fields"`
+	// UsedBy are the services that may be given the credentials.
+	UsedBy []string `json:"used_by" doc:"The services that work with it, which alone are given the credentials"`
+}
+
+const longestValue = 8 << 10 // bytes
+
+func needed(name, label string) Field {
+	return Field{Name: name, Label: label, Secret: true, Required: true}
+}
+func optional(name, label string) Field { return Field{Name: name, Label: label, Secret: true} }
+func setting(name, label string) Field  { return Field{Name: name, Label: label} }
+
+func must(f Field) Field { f.Required = true; return f }
+func link(f Field) Field { f.URL = true; return f }
+func text(f Field) Field { f.lines = true; return f }
+
+var (
+	sara    = []string{mesh.MadanSara}
+	sankore = []string{mesh.Sankore}
+	onside  = []string{mesh.Onside}
+)
+
+// Providers are all there are, by name.
+var Providers = []Provider{
+	{ID: "anthropic", Name: "Anthropic", UsedBy: sara, Fields: []Field{needed("api_key", "API key")}},
+	{ID: "google_ads", Name: "Google Ads", UsedBy: sankore, Fields: []Field{
+		must(setting("customer_id", "Customer id")), setting("login_customer_id", "Manager account's id"), must(setting("client_id", "OAuth client id")),
+		needed("developer_token", "Developer token"), needed("client_secret", "OAuth client secret"), needed("refresh_token", "OAuth refresh token"),
+	}},
+	{ID: "google_search_console", Name: "Google Search Console", UsedBy: onside, Fields: []Field{
+		must(link(setting("site_url", "Property's URL"))), text(needed("service_account_json", "Service account key (JSON)")),
+	}},
+	{ID: "hubspot", Name: "HubSpot", UsedBy: sara, Fields: []Field{needed("access_token", "Private app access token")}},
+	{ID: "linkedin", Name: "LinkedIn", UsedBy: sara, Fields: []Field{
+		must(setting("organization_urn", "Organization URN")), setting("client_id", "Client id"),
+		needed("access_token", "Access token"), optional("refresh_token", "Refresh token"), optional("client_secret", "Client secret"),
+	}},
+	{ID: "meta", Name: "Meta (Facebook, Instagram)", UsedBy: sara, Fields: []Field{
+		setting("page_id", "Page id"), setting("instagram_account_id", "Instagram account id"),
+		needed("access_token", "Access token"), optional("page_access_token", "Page access token"), optional("app_secret", "App secret"), optional("verify_token", "Webhook verify token"),
+	}},
+	{ID: "meta_ads", Name: "Meta Ads", UsedBy: sankore, Fields: []Field{
+		must(setting("ad_account_id", "Ad account id")), needed("access_token", "Access token"), optional("app_secret", "App secret"),
+	}},
+	{ID: "salesforce", Name: "Salesforce", UsedBy: sara, Fields: []Field{
+		must(link(setting("instance_url", "Instance URL"))), must(setting("client_id", "Consumer key")),
+		needed("client_secret", "Consumer secret"), needed("refresh_token", "Refresh token"),
+	}},
+	{ID: "sendgrid", Name: "SendGrid", UsedBy: sara, Fields: []Field{
+		setting("from_email", "Sender's address"), setting("from_name", "Sender's name"),
+		needed("api_key", "API key"), optional("webhook_verification_key", "Event webhook's verification key"),
+	}},
+	{ID: "smtp", Name: "SMTP", UsedBy: sara, Fields: []Field{
+		must(setting("host", "Host")), setting("port", "Port"), setting("username", "User name"), setting("from_email", "Sender's address"), optional("password", "Password"),
+	}},
+	{ID: "webhook", Name: "Webhook", UsedBy: sara, Fields: []Field{
+		must(link(setting("url", "URL"))), optional("signing_secret", "Secret that signs the calls"),
+	}},
+	{ID: "whatsapp", Name: "WhatsApp Business", UsedBy: sara, Fields: []Field{
+		must(setting("phone_number_id", "Phone number id")), setting("business_account_id", "Business account id"),
+		needed("access_token", "Access token"), optional("app_secret", "App secret"), optional("verify_token", "Webhook verify token"),
+	}},
+	{ID: "x", Name: "X", UsedBy: sara, Fields: []Field{
+		setting("user_id", "User id"), needed("api_key", "API key"), needed("api_secret", "API key secret"),
+		needed("access_token", "Access token"), needed("access_token_secret", "Access token secret"), optional("bearer_token", "Bearer token"),
+	}},
+}
+
+func providerOf(id string) (Provider, bool) {
+	index := slices.IndexFunc(Providers, func(p Provider) bool { return p.ID == id })
+	if index < 0 {
+		return Provider{}, false
+	}
+	return Providers[index], true
+}
+
+// check says what is wrong with the values of the provider's settings, or of its
+// credentials. Its errors do not show a credential.
+func (p Provider) check(values map[string]string, secret bool, guard ssrf.Guard) error {
+	where := "body.settings."
+	if secret {
+		where = "body.credentials."
+	}
+	known := map[string]bool{}
+	for _, field := range p.Fields {
+		if field.Secret != secret {
+			continue
+		}
+		known[field.Name] = true
+		value, set := values[field.Name]
+		if !set {
+			if field.Required {
+				return fault.At(where+field.Name, nil, "is needed: the %s of %s", strings.ToLower(field.Label), p.Name)
+			}
+			continue
+		}
+		if problem := field.problem(value, guard); problem != "" {
+			return fault.At(where+field.Name, nil, "%s", problem)
+		}
+	}
+	for name := range values {
+		if !known[name] {
+			return fault.At(strings.TrimSuffix(where, "."), nil, "%s has no %q here; GET /api/v1/integrations/providers lists what it has", p.Name, name)
+		}
+	}
+	return nil
+}
+
+// problem says what is wrong with a value, "" for nothing.
+func (f Field) problem(value string, guard ssrf.Guard) string {
+	switch {
+	case value == "":
+		return "is empty; leave out what is not known"
+	case len(value) > longestValue:
+		return "is longer than 8 KiB"
+	case !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return unicode.IsControl(r) && !(f.lines && (r == '\n' || r == '\r' || r == '\t')) }):
+		return "holds a character that cannot be sent, such as a line break"
+	case strings.TrimSpace(value) != value && !f.lines:
+		return "begins or ends with a blank"
+	case !f.URL:
+		return ""
+	}
+	address, err := url.Parse(value)
+	if err != nil {
+		return "is no URL"
+	}
+	if reason, refused := ssrf.Refused(guard.CheckURL(address)); refused {
+		return "may not be used: " + reason
+	}
+	return ""
+}
+
+// hint is what may be shown of a credential: its last four characters where it
+// is so long that they do not help to guess it.
+func hint(value string) string {
+	if utf8.RuneCountInString(value) < 20 {
+		return "…"
+	}
+	runes := []rune(strings.TrimSpace(value))
+	end := runes[len(runes)-4:]
+	if slices.ContainsFunc(end, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "…"
+	}
+	return "…" + string(end)
+}
