@@ -27,7 +27,7 @@ import (
 
 func options(t *testing.T, databaseURL string, environment ...string) app.Options {
 	t.Helper()
-	set := map[string]string{"SECRET_KEY": strings.Repeat("k", 32), "SERVICE_MESH_SECRET": strings.Repeat("m", 32), "DB_POOL_SIZE": "2", "DB_MAX_OVERFLOW": "4"}
+	set := map[string]string{"SECRET_KEY": strings.Repeat("k", 32), "SERVICE_MESH_SECRET": strings.Repeat("m", 32), "CREDENTIALS_KEY": strings.Repeat("c5", 32), "DB_POOL_SIZE": "2", "DB_MAX_OVERFLOW": "4"}
 	for _, peer := range []string{"ENGARDE_CORE_URL", "ONSIDE_URL", "MADAN_SARA_URL", "SANKORE_URL"} {
 		set[peer] = "http://127.0.0.1:1" // nobody there
 	}

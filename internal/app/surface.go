@@ -14,9 +14,9 @@ import (
 )
 
 // makeQueue makes the service's job queue, which Serve works.
-func (a *App) makeQueue(workers *river.Workers, queues map[string]river.QueueConfig) (err error) {
+func (a *App) makeQueue(workers *river.Workers, queues map[string]river.QueueConfig, periodic ...*river.PeriodicJob) (err error) {
 	a.queue, err = jobs.New(a.db, jobs.Config{
-		Schema: a.service.queue, Workers: workers, Queues: queues, Logger: a.opts.Telemetry.Logger,
+		Schema: a.service.queue, Workers: workers, Queues: queues, PeriodicJobs: periodic, Logger: a.opts.Telemetry.Logger,
 	})
 	return err
 }

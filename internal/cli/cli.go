@@ -24,6 +24,7 @@ const (
 type commands struct {
 	Up      upCommand      `cmd:"" help:"Start everything on this machine: database, the four services, demo shop, mailbox."`
 	Serve   serveCommand   `cmd:"" help:"Run one service, on the database ENGARDE_DATABASE_URL names."`
+	Tenant  tenantCommand  `cmd:"" help:"Make a tenant on this installation, or reset a password."`
 	Migrate migrateCommand `cmd:"" help:"Make or update the tables in the database. Run it before serve, at each release."`
 	MCP     mcpCommand     `cmd:"" name:"mcp" help:"Give an AI assistant on this machine the tools of a running service, over standard input and output."`
 	Config  configCommand  `cmd:"" help:"Show every environment variable and its value, secrets masked."`

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,20 +59,31 @@ func setDefaultLogger(logger *slog.Logger) { slog.SetDefault(logger) }
 // withKeptSecrets gives development secrets of its own, kept in the data folder: links in
 // mails live as long as the data, and the services of one folder know each other.
 func withKeptSecrets(cfg config.Config) (config.Config, error) {
+	if cfg.Environment != config.Development {
+		return cfg, nil // a folder that a release replaces must not hold what opens the database's secrets
+	}
+	text := func() (string, error) { return rand.Text() + rand.Text(), nil }
 	for _, secret := range []struct {
 		value *config.Secret
 		file  string
-	}{{&cfg.SecretKey, "secret-key"}, {&cfg.ServiceMeshSecret, "service-mesh-secret"}} {
+		make  func() (string, error)
+	}{{&cfg.SecretKey, "secret-key", text}, {&cfg.ServiceMeshSecret, "service-mesh-secret", text}, {&cfg.CredentialsKey, "credentials-key", newCredentialsKey}} {
 		if *secret.value != "" {
 			continue
 		}
-		kept, err := keptSecret(filepath.Join(cfg.DataDir, secret.file), func() (string, error) { return rand.Text() + rand.Text(), nil })
+		kept, err := keptSecret(filepath.Join(cfg.DataDir, secret.file), secret.make)
 		if err != nil {
 			return cfg, err
 		}
 		*secret.value = config.Secret(kept)
 	}
 	return cfg, nil
+}
+
+func newCredentialsKey() (string, error) {
+	key := make([]byte, 32)
+	rand.Read(key)
+	return hex.EncodeToString(key), nil
 }
 
 // keptSecret returns the content of a file that only we may read; the first

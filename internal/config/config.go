@@ -43,6 +43,10 @@ type Config struct {
 	CORSOrigins []string `env:"CORS_ORIGINS" example:"https://app.example.com,https://admin.example.com"`
 	// SecretKey signs the links in mails. Changing it breaks those already sent.
 	SecretKey Secret `env:"SECRET_KEY" example:"the output of: openssl rand -hex 32"`
+	// CredentialsKey seals tenants' credentials in Core's database; the previous one
+	// only opens: set it while a new one is rolled out. Lost keys lose credentials.
+	CredentialsKey         Secret `env:"CREDENTIALS_KEY" example:"the output of: openssl rand -hex 32"`
+	CredentialsKeyPrevious Secret `env:"CREDENTIALS_KEY_PREVIOUS" example:"the key before this one"`
 	// TrustedProxyHops is how many proxies in front append to X-Forwarded-For.
 	TrustedProxyHops int `env:"TRUSTED_PROXY_HOPS" envDefault:"0" example:"1"`
 	// APIRateLimit and IngestRateLimit are requests a second a caller may make
@@ -197,6 +201,7 @@ func Load(environment map[string]string) (Config, error) {
 	check.application(c)
 	check.database(c)
 	check.mesh(c)
+	check.credentials(c)
 	check.memory(c)
 	check.mail(c)
 	check.observation(c)

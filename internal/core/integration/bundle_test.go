@@ -28,8 +28,8 @@ import (
 
 const (
 	meshSecret = "a secret of the mesh that is long enough"
-	oldKey     = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-	newKey     = "8PHy8/T19vf4+fr7/P3+/+Dh4uPk5ebn6Onq6+zt7u8="
+	oldKey     = "an old key: 32 bytes, 32 of them"
+	newKey     = "the new key: 32 bytes, 32 of it!"
 	apiKey     = "SG.a-very-secret-api-key.that-nobody-may-see-1234"
 )
 
@@ -67,7 +67,11 @@ func (o *output) String() string {
 
 func keyring(t *testing.T, current string, previous ...string) *integration.Keyring {
 	t.Helper()
-	ring, err := integration.NewKeyring(current, previous...)
+	keys := [][]byte{[]byte(current)}
+	for _, key := range previous {
+		keys = append(keys, []byte(key))
+	}
+	ring, err := integration.NewKeyring(keys...)
 	require.NoError(t, err)
 	return ring
 }

@@ -4,11 +4,9 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/google/uuid"
 )
@@ -25,14 +23,13 @@ type Keyring struct {
 	keys    map[string]cipher.AEAD
 }
 
-// NewKeyring returns a keyring that seals under the current key and opens what
-// any of them sealed. A key is written as 64 hexadecimal digits or in base64.
-func NewKeyring(current string, previous ...string) (*Keyring, error) {
+// NewKeyring returns a keyring that seals under the first key and opens what any
+// of them sealed. Each has KeySize bytes.
+func NewKeyring(keys ...[]byte) (*Keyring, error) {
 	ring := &Keyring{keys: map[string]cipher.AEAD{}}
-	for i, text := range append([]string{current}, previous...) {
-		key, err := ParseKey(text)
-		if err != nil {
-			return nil, err
+	for i, key := range keys {
+		if len(key) != KeySize {
+			return nil, fmt.Errorf("a credentials key has %d bytes, not %d", KeySize, len(key))
 		}
 		block, err := aes.NewCipher(key)
 		if err != nil {
@@ -48,22 +45,10 @@ func NewKeyring(current string, previous ...string) (*Keyring, error) {
 		}
 		ring.keys[id] = sealer
 	}
+	if len(keys) == 0 {
+		return nil, errors.New("there is no credentials key")
+	}
 	return ring, nil
-}
-
-// ParseKey reads a key. Its errors do not show it.
-func ParseKey(text string) ([]byte, error) {
-	text = strings.TrimSpace(text)
-	if len(text) == 2*KeySize {
-		if key, err := hex.DecodeString(text); err == nil {
-			return key, nil
-		}
-	}
-	plain := strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(text), "=")
-	if key, err := base64.RawStdEncoding.DecodeString(plain); err == nil && len(key) == KeySize {
-		return key, nil
-	}
-	return nil, fmt.Errorf("a credentials key is %d bytes, written as %d hexadecimal digits or in base64", KeySize, 2*KeySize)
 }
 
 // keyID names a key without telling it.
@@ -79,7 +64,7 @@ func place(tenant, integration uuid.UUID) []byte {
 
 // seal encrypts text for one integration and names the key.
 func (k *Keyring) seal(tenant, integration uuid.UUID, text []byte) (keyID string, sealed []byte) {
-	return k.current, k.keys[k.current].Seal(nil, nil, text, place(tenant, integration))
+	return k.current, k.keys[k.current].Seal(nil, nil, text, place(tenant, integration)) //nolint:gosec // this AEAD makes its own random nonce
 }
 
 // open returns what seal was given; the error is ErrUnknownKey, or says that the

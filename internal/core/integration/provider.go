@@ -142,7 +142,7 @@ func (f Field) problem(value string, guard ssrf.Guard) string {
 		return "is empty; leave out what is not known"
 	case len(value) > longestValue:
 		return "is longer than 8 KiB"
-	case !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return unicode.IsControl(r) && !(f.lines && (r == '\n' || r == '\r' || r == '\t')) }):
+	case !utf8.ValidString(value) || strings.ContainsFunc(value, f.unfit):
 		return "holds a character that cannot be sent, such as a line break"
 	case strings.TrimSpace(value) != value && !f.lines:
 		return "begins or ends with a blank"
@@ -157,6 +157,14 @@ func (f Field) problem(value string, guard ssrf.Guard) string {
 		return "may not be used: " + reason
 	}
 	return ""
+}
+
+// unfit reports whether a value may not hold a character: one that would end a header.
+func (f Field) unfit(r rune) bool {
+	if f.lines && strings.ContainsRune("\n\r\t", r) {
+		return false
+	}
+	return unicode.IsControl(r)
 }
 
 // hint is what may be shown of a credential: its last four characters where it
