@@ -31,19 +31,6 @@ const (
 	builtinDimension = wordDimension + gramDimension
 )
 
-// Open gives the embedder of a service, or the built-in one when the configuration
-// names none, behind a cache. It asks nothing yet.
-func Open(config HTTPConfig) (*Cached, error) {
-	if config.URL == "" {
-		return NewCached(NewBuiltin(), 0), nil
-	}
-	service, err := NewHTTP(config)
-	if err != nil {
-		return nil, err
-	}
-	return NewCached(service, 0), nil
-}
-
 // NewBuiltin gives the built-in embedder.
 func NewBuiltin() *Builtin {
 	return NewBuiltinParts(0.75, 0.25)

@@ -44,23 +44,22 @@ func TestBuiltinKnowsMeaning(t *testing.T) {
 	}
 }
 
-func TestOpen(t *testing.T) {
+// TestCachedIsWhatItStandsBefore: how an embedder is asked must not change with a cache.
+func TestCachedIsWhatItStandsBefore(t *testing.T) {
 	t.Parallel()
-	builtin, err := embed.Open(embed.HTTPConfig{})
-	require.NoError(t, err)
+	builtin := embed.NewCached(embed.NewBuiltin(), 0)
 	require.Equal(t, embed.BuiltinModel, builtin.Model())
 	require.True(t, builtin.Local())
 	require.Positive(t, builtin.Floor())
 	require.NotEmpty(t, builtin.Match("a parcel", []string{"a package"}))
 
-	service, err := embed.Open(embed.HTTPConfig{URL: "http://embedder.internal/v1", Model: "bge-m3"})
+	far, err := embed.NewHTTP(embed.HTTPConfig{URL: "http://embedder.internal/v1", Model: "bge-m3"})
 	require.NoError(t, err)
+	service := embed.NewCached(far, 0)
 	require.Equal(t, "bge-m3", service.Model())
 	require.False(t, service.Local(), "it is never asked inside a transaction")
+	require.Zero(t, service.Floor())
 	require.Nil(t, service.Match("a parcel", []string{"a package"}))
-
-	_, err = embed.Open(embed.HTTPConfig{URL: "embedder"})
-	require.Error(t, err)
 }
 
 func TestMatchIsAShareOfTheQuery(t *testing.T) {
