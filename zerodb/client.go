@@ -143,7 +143,7 @@ func (b *recallBuffer) add(tenant uuid.UUID, hits []Hit, at time.Time) {
 	}
 	if b.timer == nil {
 		b.active.Add(1)
-		b.timer = time.AfterFunc(b.every, b.flushDue) //nolint:contextcheck // it runs after the search that it counts
+		b.timer = time.AfterFunc(b.every, b.flushDue)
 	}
 }
 

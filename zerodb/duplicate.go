@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Thresholds of near-duplicates. A merge must not lose a fact, so they are
@@ -43,13 +44,10 @@ func capitalised(text string) map[string]bool {
 	begins := true
 	for field := range strings.FieldsSeq(text) {
 		first := strings.TrimLeftFunc(field, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
-		for _, r := range first {
-			if unicode.IsUpper(r) && !begins {
-				for _, word := range words(first) {
-					names[stem(word)] = true
-				}
+		if r, _ := utf8.DecodeRuneInString(first); unicode.IsUpper(r) && !begins {
+			for _, word := range words(first) {
+				names[stem(word)] = true
 			}
-			break
 		}
 		begins = strings.ContainsAny(field[len(field)-1:], ".!?:")
 	}

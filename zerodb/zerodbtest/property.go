@@ -231,7 +231,14 @@ func requireTimeline(t require.TestingT, memories []zerodb.Memory) {
 func testMetadataFilters(t *testing.T, b *bundle) {
 	values := []any{
 		nil, true, false, 0, 1, 2.5, -3, 1e21, 0.1, "", "red", "1", "true", "2026-03-01T12:00:00Z", "2026-03-01T13:30:00+02:00", "2026-02-30T00:00:00Z", "2026-03-01",
-		[]any{}, []any{1, "red"}, []any{nil}, []any{[]any{"red"}}, []any{"2026-03-01T12:00:00Z", 7}, map[string]any{"in": "red"}, map[string]any{"in": []any{1, 2}}, []any{map[string]any{"in": "red"}},
+		[]any{},
+		[]any{1, "red"},
+		[]any{nil},
+		[]any{[]any{"red"}},
+		[]any{"2026-03-01T12:00:00Z", 7},
+		map[string]any{"in": "red"},
+		map[string]any{"in": []any{1, 2}},
+		[]any{map[string]any{"in": "red"}},
 	}
 	items := make([]zerodb.Item, 0, len(values)+1)
 	for i, v := range values {
