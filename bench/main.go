@@ -19,6 +19,7 @@ import (
 
 	"github.com/engardehq/madansara/bench/ingestbench"
 	"github.com/engardehq/madansara/bench/mailbench"
+	"github.com/engardehq/madansara/bench/memorybench"
 	"github.com/engardehq/madansara/bench/processbench"
 	"github.com/engardehq/madansara/bench/retrievalbench"
 )
@@ -52,6 +53,13 @@ median of three rounds. Target: 0.5 in batches.`,
 		"mail", "Sending a campaign", `A campaign of 10,000 recipients through the whole pipeline (segment, decision, template, signed links, one commit a mail) to
 an SMTP sink on loopback, against the same mails pushed over the same number of bare SMTP sessions.`,
 		func(ctx context.Context) (fmt.Stringer, error) { return mailbench.Run(ctx, mailbench.Options{}) },
+	},
+	{
+		"memory", "Finding memories", `One agent's Retrieve through the public package: the query embedded, vectors and words compared, fused, weighed, and the ten best read from
+PostgreSQL, each time after asking it whether anything changed. The other side is one exact scan of the same vectors lying in memory, with the same inner product.
+Both by turns in one run. Every search is exact, so that recall@10 against exact search is 1 by construction. Texts are random words by
+Zipf's law; vectors are hashed words. Target: a ratio under 2 up to 10,000 memories.`,
+		func(ctx context.Context) (fmt.Stringer, error) { return memorybench.Run(ctx, memorybench.Options{}) },
 	},
 	{
 		"process", "The process", `The real program, measured from outside. Targets: 64 MB resident when idle, 256 MB under load.`,

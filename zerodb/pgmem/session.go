@@ -166,39 +166,25 @@ func (s *session) Get(ctx context.Context, ids []uuid.UUID) ([]zerodb.Memory, er
 
 // Versions returns the memories of each identity.
 func (s *session) Versions(ctx context.Context, identities []zerodb.Identity) ([][]zerodb.Memory, error) {
-	const query = `
-		SELECT t.position, ` + memoryColumns + `
-		FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[]) WITH ORDINALITY AS t (scope_kind, scope_name, type, identity, position)
-		JOIN memories m ON m.tenant_uuid = $1 AND (m.scope_kind, m.scope_name, m.type, m.identity) = (t.scope_kind, t.scope_name, t.type, t.identity)
-		LEFT JOIN memory_recalls r USING (tenant_uuid, memory_uuid)`
-	var kinds, names, types []string
-	var hashes [][]byte
-	for _, id := range identities {
-		kinds, names = append(kinds, string(id.Scope.Kind)), append(names, id.Scope.Name)
-		types, hashes = append(types, string(id.Type)), append(hashes, identityHash(id.Value))
+	const query = `SELECT ` + memoryColumns + ` FROM ` + memoryTables + ` WHERE m.tenant_uuid = $1 AND m.identity = ANY ($2)`
+	hashes := make([][]byte, len(identities))
+	position := make(map[zerodb.Identity]int, len(identities))
+	for i, id := range identities {
+		hashes[i], position[id] = identityHash(id.Value), i
+	}
+	rows, err := s.tx.Query(ctx, query, s.tx.Tenant(), hashes)
+	memories, err := collect(rows, err, "read versions", scanMemory)
+	if err != nil {
+		return nil, err
 	}
 	found := make([][]zerodb.Memory, len(identities))
-	rows, err := s.tx.Query(ctx, query, s.tx.Tenant(), kinds, names, types, hashes)
-	_, err = collect(rows, err, "read versions", func(row pgx.CollectableRow) (struct{}, error) {
-		var position int64
-		m, err := scanMemory(positioned{row, &position})
-		if err == nil {
-			found[position-1] = append(found[position-1], m)
+	for _, m := range memories {
+		// The same words in another scope or type are another identity.
+		if i, asked := position[zerodb.Identity{Scope: m.Scope, Type: m.Type, Value: m.Identity()}]; asked {
+			found[i] = append(found[i], m)
 		}
-		return struct{}{}, err
-	})
-	return found, err
-}
-
-// positioned is a row with a number before the columns of a memory.
-type positioned struct {
-	pgx.CollectableRow
-
-	position *int64
-}
-
-func (p positioned) Scan(columns ...any) error {
-	return p.CollectableRow.Scan(append([]any{p.position}, columns...)...)
+	}
+	return found, nil
 }
 
 // Stats counts the tenant's memories.

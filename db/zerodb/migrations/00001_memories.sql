@@ -52,8 +52,9 @@ CREATE TABLE memories (
 );
 -- A vector's numbers don't compress: looking for it costs, and they are read whole.
 ALTER TABLE memories ALTER COLUMN vector SET STORAGE EXTERNAL;
-CREATE INDEX memories_changed ON memories (tenant_uuid, scope_kind, scope_name, changed);
-CREATE INDEX memories_identity ON memories (tenant_uuid, scope_kind, scope_name, type, identity);
+CREATE INDEX memories_changed ON memories (tenant_uuid, scope_kind, scope_name, changed, memory_uuid);
+-- Without the scope, which a hash hardly needs: with it, the planner may take memories_changed instead and read the whole scope.
+CREATE INDEX memories_identity ON memories (tenant_uuid, identity);
 CREATE INDEX memories_lineage ON memories (tenant_uuid, lineage_uuid);
 CREATE INDEX memories_subject ON memories (tenant_uuid, subject) WHERE subject <> '';
 CREATE INDEX memories_expiry ON memories (tenant_uuid, expires_at) WHERE expires_at IS NOT NULL;

@@ -1,0 +1,23 @@
+package memorybench_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/engardehq/madansara/bench/memorybench"
+)
+
+func TestRunMeasures(t *testing.T) {
+	t.Parallel()
+	result, err := memorybench.Run(t.Context(), memorybench.Options{Agents: []int{50, 100}, Tenant: 250, Asked: 5})
+	require.NoError(t, err)
+	require.Len(t, result.Rows, 4)
+	for _, row := range result.Rows {
+		require.Positive(t, row.P50)
+		require.Positive(t, row.Scan)
+		require.Positive(t, row.Cold)
+	}
+	require.Equal(t, 250, result.Rows[3].Tenant)
+	require.Contains(t, result.String(), "ratio")
+}
