@@ -110,7 +110,7 @@ func ttlText(d time.Duration) string {
 		return "no end"
 	case d >= 3*day && d%day == 0:
 		return fmt.Sprintf("%d days", d/day)
-	case d >= time.Hour && d%time.Hour == 0:
+	case d >= 2*time.Hour && d%time.Hour == 0:
 		return fmt.Sprintf("%d hours", d/time.Hour)
 	default:
 		return d.String()

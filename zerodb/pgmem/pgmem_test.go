@@ -18,7 +18,7 @@ import (
 // TestMain makes the properties' default number of checks smaller: each is many transactions.
 // The reference back end, whose rules these share, is checked more often.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "6"); err != nil {
+	if err := flag.Set("rapid.checks", "4"); err != nil {
 		panic(err)
 	}
 	flag.Parse()
