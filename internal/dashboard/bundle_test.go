@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -28,6 +29,9 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/insight"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
+	"github.com/engardehq/madansara/internal/memory"
+	"github.com/engardehq/madansara/zerodb"
+	"github.com/engardehq/madansara/zerodb/zerodbtest"
 )
 
 const password = "correct horse battery staple"
@@ -43,6 +47,7 @@ type bundle struct {
 	email  string
 	client *http.Client
 	users  *account.Service
+	memory *zerodb.Client
 }
 
 func setup(t *testing.T) *bundle {
@@ -55,8 +60,14 @@ func setup(t *testing.T) *bundle {
 	router := httpkit.NewRouter(httpkit.RouterConfig{Title: "Test", Version: "0", Authenticator: b.users, Logger: slog.New(slog.DiscardHandler)})
 	conversions := conversion.New(db, queue, nil, nil, attribution.New(db, b.clock), b.clock)
 	conversions.Register(router.API())
+	b.memory, err = zerodb.New(zerodb.Config{
+		Backend: zerodbtest.NewReference(), Embedder: &zerodbtest.Hashing{Dimensions: 512}, Clock: b.clock, Logger: slog.New(slog.DiscardHandler), FlushRecalls: time.Hour,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.memory.Close(context.WithoutCancel(t.Context()))) })
 	pages := dashboard.New(dashboard.Config{
-		DB: db, Clock: b.clock, Accounts: b.users, Contacts: contact.New(db), Conversions: conversions, Segments: segment.New(db, b.clock), Templates: template.New(db, b.clock),
+		Memories: memory.New(b.memory, b.clock, slog.New(slog.DiscardHandler)),
+		DB:       db, Clock: b.clock, Accounts: b.users, Contacts: contact.New(db), Conversions: conversions, Segments: segment.New(db, b.clock), Templates: template.New(db, b.clock),
 		Campaigns: outreach.New(db, queue, b.clock, outreach.Config{FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example"}),
 		Insights:  insight.New(db, queue, b.clock),
 		PublicURL: "https://madansara.example.org", TrackerPath: "/tracker.js", FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example",

@@ -38,6 +38,7 @@ type Config struct {
 	Insights    Insights
 	Segments    Segments
 	Templates   Templates
+	Memories    Memories
 	// PublicURL is where browsers reach the service, without a final slash;
 	// TrackerPath is where sites load the tracker from it.
 	PublicURL, TrackerPath string
@@ -95,6 +96,13 @@ func (d *Dashboard) Mount(mux *http.ServeMux) {
 		"GET /templates/{id}":     d.template,
 		"POST /templates/{id}":    d.saveTemplate,
 
+		"GET /memory":               d.memories,
+		"GET /memory/erase":         d.eraseForm,
+		"POST /memory/erase":        d.eraseSubject,
+		"GET /memory/{id}":          d.memory,
+		"POST /memory/{id}/correct": d.correctMemory,
+		"POST /memory/{id}/forget":  d.forgetMemory,
+
 		"GET /settings":                   d.settings,
 		"POST /settings/keys":             d.createKey,
 		"POST /settings/keys/{id}/revoke": d.revokeKey,
@@ -119,6 +127,8 @@ type view struct {
 	Notice   string
 	CanWrite bool // outreach:write
 	CanAdmin bool // every scope
+	// CanRecall and CanRemember are memory:read and memory:write.
+	CanRecall, CanRemember bool
 }
 
 // pageHandler answers with a page, or an error for which the error page stands.
@@ -159,6 +169,7 @@ func (d *Dashboard) newView(r *http.Request, principal httpkit.Principal) (*view
 	v := &view{
 		Tenant: principal.Tenant, User: principal.Name, Theme: theme(r), Zone: time.UTC, Now: d.Clock.Now().UTC(),
 		Notice: notices[r.URL.Query().Get("done")], CanWrite: principal.Allows("outreach:write"), CanAdmin: principal.Allows("*"),
+		CanRecall: principal.Allows("memory:read"), CanRemember: principal.Allows("memory:write"),
 	}
 	err := d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
 		tenant, err := q.Tenant(ctx)
@@ -183,12 +194,14 @@ func (d *Dashboard) read(ctx context.Context, v *view, fn func(context.Context, 
 
 // notices say what a form did, after the redirect that follows it.
 var notices = map[string]string{
-	"created":  "Created.",
-	"saved":    "Saved.",
-	"started":  "The campaign is on its way.",
-	"paused":   "The campaign is paused. Messages already handed over still arrive.",
-	"resolved": "Noted: the message's fate is decided.",
-	"revoked":  "The key is revoked. Requests that carry it are refused.",
+	"created":   "Created.",
+	"saved":     "Saved.",
+	"started":   "The campaign is on its way.",
+	"paused":    "The campaign is paused. Messages already handed over still arrive.",
+	"resolved":  "Noted: the message's fate is decided.",
+	"corrected": "The correction is saved. It takes the place of the version before.",
+	"forgotten": "The memory is forgotten, every version of it.",
+	"revoked":   "The key is revoked. Requests that carry it are refused.",
 }
 
 // Content-Security-Policy of the pages: nothing inline, nothing from elsewhere.

@@ -32,7 +32,7 @@ func (b *bundle) addContact(t *testing.T, tenant uuid.UUID, email, first, last, 
 }
 
 var everyPage = []string{
-	"/", "/customers", "/campaigns", "/campaigns/new", "/segments", "/segments/new", "/templates", "/templates/new", "/settings",
+	"/", "/customers", "/campaigns", "/campaigns/new", "/segments", "/segments/new", "/templates", "/templates/new", "/memory", "/memory/erase", "/settings",
 }
 
 func TestEveryPageNeedsALogIn(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/insight"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
+	"github.com/engardehq/madansara/zerodb"
 )
 
 // Accounts opens and ends log-in sessions, and makes and ends keys.
@@ -79,4 +80,18 @@ type Templates interface {
 	Create(ctx context.Context, tenant uuid.UUID, channel string, draft template.Draft) (template.Template, error)
 	Update(ctx context.Context, tenant, id uuid.UUID, draft template.Draft) (template.Template, error)
 	Preview(ctx context.Context, tenant uuid.UUID, source template.Source, to template.PreviewFor) (template.Preview, error)
+}
+
+// Memories is what the agents remember. Errors are faults.
+type Memories interface {
+	Search(ctx context.Context, tenant uuid.UUID, q zerodb.Query) (zerodb.Result, error)
+	List(ctx context.Context, tenant uuid.UUID, f zerodb.Filter, order zerodb.Order, limit int) ([]zerodb.Memory, error)
+	Get(ctx context.Context, tenant, id uuid.UUID) (zerodb.Memory, error)
+	History(ctx context.Context, tenant, id uuid.UUID) ([]zerodb.Memory, error)
+	Correct(ctx context.Context, tenant uuid.UUID, by string, id uuid.UUID, content string, metadata zerodb.Metadata) (zerodb.Memory, error)
+	Forget(ctx context.Context, tenant, id uuid.UUID) (int, error)
+	Erase(ctx context.Context, tenant uuid.UUID, e zerodb.Erasure) (zerodb.ErasureReceipt, error)
+	Stats(ctx context.Context, tenant uuid.UUID) (zerodb.Stats, error)
+	Backend() string
+	EmbedderModel() string
 }
