@@ -94,7 +94,7 @@ func TestHealthTellsWhatTheContractSays(t *testing.T) {
 		require.InDelta(t, want, h.Components["database"].PoolStats[name], 0)
 	}
 	require.Contains(t, h.Components["database"].PoolStats, "checked_out")
-	require.False(t, h.Components["zerodb"].Configured)
+	require.True(t, h.Components["zerodb"].Configured)
 	for _, path := range []string{"/health/live", "/health/ready"} {
 		status, _ := get(t, service, path)
 		require.Equal(t, http.StatusOK, status, path)

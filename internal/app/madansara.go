@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/mail"
@@ -12,7 +11,6 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/engardehq/madansara/internal/dashboard"
-	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/madansara/attribution"
 	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
@@ -25,6 +23,8 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 	"github.com/engardehq/madansara/internal/madansara/outreach/tracking"
 	"github.com/engardehq/madansara/internal/madansara/website"
+	"github.com/engardehq/madansara/internal/mcpserver"
+	"github.com/engardehq/madansara/internal/memory"
 	"github.com/engardehq/madansara/web/tracker"
 )
 
@@ -34,8 +34,13 @@ const TrackerPath = "/tracker.js"
 func (a *App) buildMadanSara() error {
 	clock, logger, cfg := a.opts.Clock, a.opts.Telemetry.Logger, a.opts.Config
 	workers := river.NewWorkers()
+	kept, memories, err := a.openMemory()
+	if err != nil {
+		return err
+	}
 	models := attribution.New(a.db, clock)
 	models.RegisterWorkers(workers)
+	a.rememberConversions(models, workers, kept, memories)
 	insight.NewAsker(insight.NewCounter(a.db, clock), a.mesh).RegisterWorkers(workers)
 	signer, err := tracking.NewSigner([]byte(cfg.SecretKey), cfg.PublicBaseURL)
 	if err != nil {
@@ -76,6 +81,11 @@ func (a *App) buildMadanSara() error {
 	campaigns.Register(api)
 	conversions := conversion.New(a.db, a.queue, facts, people{clock, facts}, models, clock)
 	conversions.Register(api)
+	remembered := memory.New(memories, clock, logger)
+	remembered.Register(api)
+	router.Handle(mcpserver.Path, mcpserver.Handler(mcpserver.HTTPConfig{
+		API: router.Mux(), Origins: append([]string{cfg.PublicBaseURL}, cfg.CORSOrigins...), Version: a.opts.Version, Logger: logger,
+	}))
 	insights := insight.New(a.db, a.queue, clock)
 	insights.Register(api)
 	facts.Register(api)
@@ -91,16 +101,11 @@ func (a *App) buildMadanSara() error {
 	router.Handle("GET "+TrackerPath, tracker.Handler())
 	dashboard.New(dashboard.Config{
 		DB: a.db, Clock: clock, Logger: logger, Accounts: a.accounts, Contacts: contacts, Conversions: conversions,
-		Campaigns: campaigns, Insights: insights, Segments: segments, Templates: templates,
+		Campaigns: campaigns, Insights: insights, Segments: segments, Templates: templates, Memories: remembered,
 		PublicURL: cfg.PublicBaseURL, TrackerPath: TrackerPath, FromName: mailing.FromName, FromEmail: mailing.FromEmail,
 		SecureCookies: strings.HasPrefix(cfg.PublicBaseURL, "https://"),
 	}).Mount(router.Mux())
-	return a.finish(router, httpkit.Check{
-		Name: "zerodb",
-		Run: func(context.Context) httpkit.Component {
-			return httpkit.Component{"status": httpkit.NotConfigured, "configured": false}
-		},
-	})
+	return a.finish(router, kept.check(logger))
 }
 
 // mailing is how mails leave: over SMTP_HOST, from SMTP_FROM unless they name

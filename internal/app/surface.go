@@ -9,6 +9,7 @@ import (
 
 	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/jobs"
+	"github.com/engardehq/madansara/internal/memory"
 	"github.com/engardehq/madansara/internal/migrate"
 	"github.com/engardehq/madansara/web/apidocs"
 )
@@ -41,6 +42,7 @@ func (a *App) router(openPaths []string) (*httpkit.Router, error) {
 		Authenticator: a.accounts, Peers: peers,
 		Origins:   append([]string{cfg.PublicBaseURL}, cfg.CORSOrigins...),
 		OpenPaths: openPaths, OwnOrigin: cfg.PublicBaseURL,
+		Streams: memory.Streams(),
 		Limiter: limiter(cfg.APIRateLimit), IngestLimiter: limiter(cfg.IngestRateLimit),
 		ProxyHops:  cfg.TrustedProxyHops,
 		Production: strings.HasPrefix(cfg.PublicBaseURL, "https://"),

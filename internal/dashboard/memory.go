@@ -370,3 +370,11 @@ func validity(m *zerodb.Memory, zone *time.Location) string {
 func eraseHref(subject string) string { return "/memory/erase?subject=" + url.QueryEscape(subject) }
 
 func aboutHref(subject string) string { return "/memory?subject=" + url.QueryEscape(subject) }
+
+// backendName is a back end's name for people.
+func backendName(name string) string {
+	if known := map[string]string{"postgresql": "PostgreSQL", "qdrant": "Qdrant"}[name]; known != "" {
+		return known
+	}
+	return name
+}

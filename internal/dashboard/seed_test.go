@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/engardehq/madansara/engardedb"
-	"github.com/engardehq/madansara/mesh"
 	"github.com/engardehq/madansara/internal/madansara/attribution"
+	"github.com/engardehq/madansara/mesh"
 )
 
 // shop writes the history of a small shop of that many days up to now straight

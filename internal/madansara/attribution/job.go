@@ -16,13 +16,20 @@ import (
 
 // Service attributes conversions and keeps the tenants' model settings.
 type Service struct {
-	db    *engardedb.DB
-	clock clockwork.Clock
+	db         *engardedb.DB
+	clock      clockwork.Clock
+	attributed func(ctx context.Context, tx engardedb.Tx, conversion uuid.UUID) error
 }
 
 // New returns a service on db.
 func New(db *engardedb.DB, clock clockwork.Clock) *Service {
 	return &Service{db: db, clock: clock}
+}
+
+// OnAttributed has fn called for every conversion whose credits were worked out (again), at the
+// end of the transaction that stores them. Call it before the jobs run. Refunds don't count.
+func (s *Service) OnAttributed(fn func(ctx context.Context, tx engardedb.Tx, conversion uuid.UUID) error) {
+	s.attributed = fn
 }
 
 // RegisterWorkers adds the workers of this package's jobs.
@@ -173,8 +180,10 @@ func (s *Service) attributeTx(ctx context.Context, tx engardedb.Tx, settings []S
 	if d.refunds, err = refunds(ctx, tx, c); err != nil {
 		return dependents{}, err
 	}
-	d.later, err = next(ctx, tx, c, lookback)
-	return d, err
+	if d.later, err = next(ctx, tx, c, lookback); err != nil || s.attributed == nil {
+		return d, err
+	}
+	return d, s.attributed(ctx, tx, id)
 }
 
 // Settings returns the tenant's settings of every model, in the order of Models.

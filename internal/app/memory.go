@@ -1,0 +1,126 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/riverqueue/river"
+
+	"github.com/engardehq/madansara/engardedb"
+	"github.com/engardehq/madansara/internal/config"
+	"github.com/engardehq/madansara/internal/httpkit"
+	"github.com/engardehq/madansara/internal/jobs"
+	"github.com/engardehq/madansara/internal/madansara/attribution"
+	"github.com/engardehq/madansara/internal/madansara/remember"
+	"github.com/engardehq/madansara/zerodb"
+	"github.com/engardehq/madansara/zerodb/embed"
+	"github.com/engardehq/madansara/zerodb/pgmem"
+)
+
+// The places where memories can be kept, by their names in /health and for memory migrate.
+const (
+	EmbeddedMemory = "embedded" // in PostgreSQL
+	QdrantMemory   = "qdrant"
+)
+
+// Memory is where the agents' memories are kept, and what compares their meanings.
+type Memory struct {
+	Kind     string // EmbeddedMemory or QdrantMemory
+	Backend  zerodb.Backend
+	Embedder zerodb.Embedder
+	// Embedded is the back end that can store in a transaction of the database; nil for
+	// another.
+	Embedded *pgmem.Backend
+}
+
+// NewMemory makes the memory that the configuration asks for: ZERODB_URL, else db.
+func NewMemory(cfg config.Config, db *engardedb.DB, clock clockwork.Clock) (Memory, error) {
+	kind := EmbeddedMemory
+	if cfg.ZeroDBURL != "" {
+		kind = QdrantMemory
+	}
+	return NewMemoryIn(kind, cfg, db, clock)
+}
+
+// NewMemoryIn makes a memory of that kind, whichever the configuration asks for.
+func NewMemoryIn(kind string, cfg config.Config, db *engardedb.DB, clock clockwork.Clock) (Memory, error) {
+	m := Memory{Kind: kind}
+	var err error
+	if m.Embedder, err = newEmbedder(cfg, clock); err != nil {
+		return m, err
+	}
+	switch kind {
+	case EmbeddedMemory:
+		m.Embedded = pgmem.New(db, pgmem.Config{CacheBytes: 64 << 20})
+		m.Backend = m.Embedded
+	case QdrantMemory:
+		return m, errors.New("ZERODB_URL is set, but this program has no Qdrant back end yet; unset it to keep memories in PostgreSQL")
+	default:
+		return m, fmt.Errorf("there is no memory %q; there are %s and %s", kind, EmbeddedMemory, QdrantMemory)
+	}
+	return m, nil
+}
+
+// newEmbedder is that of EMBEDDING_SERVICE_URL, else the one that needs nothing.
+func newEmbedder(cfg config.Config, clock clockwork.Clock) (zerodb.Embedder, error) {
+	if cfg.EmbeddingServiceURL == "" {
+		return embed.NewBuiltin(), nil
+	}
+	service, err := embed.NewHTTP(embed.HTTPConfig{
+		URL: cfg.EmbeddingServiceURL, APIKey: string(cfg.EmbeddingServiceAPIKey), Model: cfg.EmbeddingModel, Clock: clock,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("EMBEDDING_SERVICE_URL: %w", err)
+	}
+	return embed.NewCached(service, 0), nil
+}
+
+// openMemory makes the service's memory and a client of it.
+func (a *App) openMemory() (Memory, *zerodb.Client, error) {
+	m, err := NewMemory(a.opts.Config, a.db, a.opts.Clock)
+	if err != nil {
+		return m, nil, err
+	}
+	client, err := zerodb.New(zerodb.Config{Backend: m.Backend, Embedder: m.Embedder, Clock: a.opts.Clock, Logger: a.opts.Telemetry.Logger})
+	if err != nil {
+		return m, nil, fmt.Errorf("open the memory: %w", err)
+	}
+	a.closing(client.Close)
+	return m, client, nil
+}
+
+// rememberConversions has each conversion remembered: with its credits when the memory is in
+// the same database, else by a job that commits with them.
+func (a *App) rememberConversions(models *attribution.Service, workers *river.Workers, kept Memory, client *zerodb.Client) {
+	remember.RegisterWorker(workers, a.db, client)
+	if kept.Embedded == nil {
+		models.OnAttributed(remember.Later(func() *jobs.Queue { return a.queue }))
+		return
+	}
+	models.OnAttributed(remember.Within(func(ctx context.Context, tx engardedb.Tx, items []zerodb.Item) error {
+		_, err := kept.Embedded.StoreTx(ctx, tx, client, items)
+		return err //nolint:wrapcheck // remember says which conversion
+	}))
+}
+
+// check tells how the memory is. A memory that is away degrades the service: everything
+// else goes on without it.
+func (m Memory) check(logger *slog.Logger) httpkit.Check {
+	tell := func(status httpkit.Status) httpkit.Component {
+		return httpkit.Component{"status": status, "configured": true, "backend": m.Kind, "embedder": m.Embedder.Model()}
+	}
+	return httpkit.Check{
+		Name: "zerodb",
+		Run: func(ctx context.Context) httpkit.Component {
+			if err := m.Backend.Health(ctx); err != nil {
+				logger.WarnContext(ctx, "the memory is away", slog.Any("error", err))
+				return tell(httpkit.Degraded)
+			}
+			return tell(httpkit.Healthy)
+		},
+		Late: func() httpkit.Component { return tell(httpkit.Degraded) },
+	}
+}

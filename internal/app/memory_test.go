@@ -1,0 +1,144 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engardehq/madansara/internal/app"
+	"github.com/engardehq/madansara/internal/core/account"
+	"github.com/engardehq/madansara/internal/dbtest"
+)
+
+// keyed sends a key with every request.
+type keyed string
+
+func (k keyed) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+string(k))
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+func key(t *testing.T, service *app.App, tenant uuid.UUID, scopes ...string) string {
+	t.Helper()
+	token, _, err := service.Accounts().CreateKey(t.Context(), tenant, account.NewKey{Kind: account.SecretKey, Name: "walker_seo_001", Scopes: scopes})
+	require.NoError(t, err)
+	return token
+}
+
+// TestAgentsRememberThroughTheWiredService lets the official client use every tool of a
+// service on a real database, of which two replicas run.
+func TestAgentsRememberThroughTheWiredService(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	service, replica := start(t, url), start(t, url)
+	tenant, err := service.Accounts().CreateTenant(t.Context(), account.Tenant{Name: "Shop"})
+	require.NoError(t, err)
+	token := key(t, service, tenant, "*")
+	connect := func(service *app.App) *mcp.ClientSession {
+		server := httptest.NewServer(service.Handler())
+		t.Cleanup(server.Close)
+		session, err := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, nil).Connect(t.Context(), &mcp.StreamableClientTransport{
+			Endpoint: server.URL + "/mcp", HTTPClient: &http.Client{Transport: keyed(token)}, MaxRetries: -1, DisableStandaloneSSE: true,
+		}, nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = session.Close() })
+		return session
+	}
+	use := func(session *mcp.ClientSession, tool string, arguments map[string]any) string {
+		result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: tool, Arguments: arguments})
+		require.NoError(t, err)
+		text := result.Content[0].(*mcp.TextContent).Text
+		require.False(t, result.IsError, text)
+		return text
+	}
+	here, there := connect(service), connect(replica)
+	use(here, "memory_store", map[string]any{"content": "Marie prefers WhatsApp", "type": "semantic", "subject": "customer:42", "predicate": "preferred channel"})
+	require.Contains(t, use(there, "memory_recall", map[string]any{"query": "how does Marie want to be reached? WhatsApp?"}), "Marie prefers WhatsApp")
+	use(there, "memory_store", map[string]any{"content": "Marie prefers Signal", "type": "semantic", "subject": "customer:42", "predicate": "preferred channel"})
+	said := use(here, "memory_recall", map[string]any{"query": "Marie prefers"})
+	require.Contains(t, said, "Marie prefers Signal", "a replica is never stale")
+	require.NotContains(t, said, "WhatsApp")
+	require.Contains(t, use(here, "memory_context", map[string]any{"task": "write to Marie"}), "Marie prefers Signal")
+	require.Contains(t, use(here, "campaign_status", nil), `"campaigns":[]`)
+	require.Contains(t, use(here, "conversion_performance", map[string]any{"model": "linear"}), `"linear"`)
+	result, err := here.CallTool(t.Context(), &mcp.CallToolParams{Name: "customer_insights", Arguments: map[string]any{"customer_id": "nobody@example.org"}})
+	require.NoError(t, err)
+	require.True(t, result.IsError, "nobody is known by that address")
+
+	status, body := get(t, service, "/api/v1/memory/stats", "Authorization", "Bearer "+token)
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, string(body), `"backend":"postgresql"`)
+	other, err := service.Accounts().CreateTenant(t.Context(), account.Tenant{Name: "Rival"})
+	require.NoError(t, err)
+	status, body = get(t, service, "/api/v1/memory/memories", "Authorization", "Bearer "+key(t, service, other, "memory:read"))
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, string(body), `"memories":[]`)
+}
+
+// TestAnOrderIsRemembered reports an order over the API, and recalls it.
+func TestAnOrderIsRemembered(t *testing.T) {
+	t.Parallel()
+	service := start(t, dbtest.URL(t))
+	tenant, err := service.Accounts().CreateTenant(t.Context(), account.Tenant{Name: "Shop"})
+	require.NoError(t, err)
+	token := key(t, service, tenant, "*")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- service.Serve(ctx, listener) }() // its jobs attribute the order
+	defer func() { cancel(); require.NoError(t, <-ended) }()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+listener.Addr().String()+"/api/v1/conversion/track",
+		strings.NewReader(`{"name":"Order Completed","order_id":"1001","revenue":49.90,"currency":"USD","email":"marie@example.org","properties":{"products":[{"name":"Red market bag"}]}}`))
+	require.NoError(t, err)
+	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusCreated, response.StatusCode)
+	var list struct {
+		Memories []struct{ Content, Subject, Agent string }
+	}
+	require.Eventually(t, func() bool {
+		status, body := get(t, service, "/api/v1/memory/memories", "Authorization", "Bearer "+token)
+		require.Equal(t, http.StatusOK, status, string(body))
+		require.NoError(t, json.Unmarshal(body, &list))
+		return len(list.Memories) == 1
+	}, 30*time.Second, 50*time.Millisecond)
+	require.Contains(t, list.Memories[0].Content, "bought Red market bag for 49.90 USD")
+	require.True(t, strings.HasPrefix(list.Memories[0].Subject, "customer:"))
+	require.Equal(t, "madan_sara", list.Memories[0].Agent)
+}
+
+func TestHealthTellsOfTheMemory(t *testing.T) {
+	t.Parallel()
+	line, databaseURL := throughProxy(t, dbtest.URL(t))
+	service := start(t, databaseURL)
+	zerodb := func() map[string]any {
+		_, body := get(t, service, "/health")
+		var health struct {
+			Components map[string]map[string]any
+		}
+		require.NoError(t, json.Unmarshal(body, &health), string(body))
+		return health.Components["zerodb"]
+	}
+	told := zerodb()
+	require.Equal(t, "healthy", told["status"])
+	require.Equal(t, true, told["configured"])
+	require.Equal(t, "embedded", told["backend"])
+	require.NotEmpty(t, told["embedder"])
+	line.freeze()
+	require.Equal(t, "degraded", zerodb()["status"])
+	line.thaw()
+}
