@@ -18,6 +18,7 @@ import (
 	"github.com/engardehq/madansara/zerodb"
 	"github.com/engardehq/madansara/zerodb/embed"
 	"github.com/engardehq/madansara/zerodb/pgmem"
+	"github.com/engardehq/madansara/zerodb/qdrant"
 )
 
 // The places where memories can be kept, by their names in /health and for memory migrate.
@@ -34,6 +35,16 @@ type Memory struct {
 	// Embedded is the back end that can store in a transaction of the database; nil for
 	// another.
 	Embedded *pgmem.Backend
+
+	close func() error
+}
+
+// Close ends the connection of a memory that is elsewhere.
+func (m Memory) Close() error {
+	if m.close == nil {
+		return nil
+	}
+	return m.close()
 }
 
 // NewMemory makes the memory that the configuration asks for: ZERODB_URL, else db.
@@ -57,7 +68,16 @@ func NewMemoryIn(kind string, cfg config.Config, db *engardedb.DB, clock clockwo
 		m.Embedded = pgmem.New(db, pgmem.Config{CacheBytes: 64 << 20})
 		m.Backend = m.Embedded
 	case QdrantMemory:
-		return m, errors.New("ZERODB_URL is set, but this program has no Qdrant back end yet; unset it to keep memories in PostgreSQL")
+		if cfg.ZeroDBURL == "" {
+			return m, errors.New("ZERODB_URL is not set; for example: ZERODB_URL=http://qdrant:6333")
+		}
+		backend, err := qdrant.New(qdrant.Config{
+			URL: cfg.ZeroDBURL, APIKey: string(cfg.ZeroDBAPIKey), Dimension: m.Embedder.Dimension(), Clock: clock,
+		})
+		if err != nil {
+			return m, fmt.Errorf("ZERODB_URL: %w", err)
+		}
+		m.Backend, m.close = backend, backend.Close
 	default:
 		return m, fmt.Errorf("there is no memory %q; there are %s and %s", kind, EmbeddedMemory, QdrantMemory)
 	}
@@ -84,6 +104,7 @@ func (a *App) openMemory() (Memory, *zerodb.Client, error) {
 	if err != nil {
 		return m, nil, err
 	}
+	a.closing(func(context.Context) error { return m.Close() })
 	client, err := zerodb.New(zerodb.Config{Backend: m.Backend, Embedder: m.Embedder, Clock: a.opts.Clock, Logger: a.opts.Telemetry.Logger})
 	if err != nil {
 		return m, nil, fmt.Errorf("open the memory: %w", err)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -11,10 +12,11 @@ func (c *checker) memory(cfg Config) {
 		name, url string
 		key       Secret
 		keyName   string
+		schemes   []string
 	}{
-		{"ZERODB_URL", cfg.ZeroDBURL, cfg.ZeroDBAPIKey, "ZERODB_API_KEY"},
-		{"EMBEDDING_SERVICE_URL", cfg.EmbeddingServiceURL, cfg.EmbeddingServiceAPIKey, "EMBEDDING_SERVICE_API_KEY"},
-		{"ENGARDE_BASE_URL", cfg.EngardeBaseURL, "", ""},
+		{"ZERODB_URL", cfg.ZeroDBURL, cfg.ZeroDBAPIKey, "ZERODB_API_KEY", []string{"http", "https", "grpc", "grpcs"}},
+		{"EMBEDDING_SERVICE_URL", cfg.EmbeddingServiceURL, cfg.EmbeddingServiceAPIKey, "EMBEDDING_SERVICE_API_KEY", []string{"http", "https"}},
+		{"ENGARDE_BASE_URL", cfg.EngardeBaseURL, "", "", []string{"http", "https"}},
 	} {
 		if service.url == "" {
 			if service.key != "" {
@@ -24,11 +26,11 @@ func (c *checker) memory(cfg Config) {
 		}
 		u, err := url.Parse(service.url)
 		switch {
-		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-			c.badf(service.name, "is no URL of the form http(s)://host[:port]")
+		case err != nil || !slices.Contains(service.schemes, u.Scheme) || u.Hostname() == "":
+			c.badf(service.name, "is no URL of the form %s://host[:port]", strings.Join(service.schemes, " or "))
 		case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 			c.badf(service.name, "holds more than scheme, host and path; a key goes into its own variable")
-		case u.Scheme == "http" && cfg.IsProduction() && !isPrivate(u.Hostname()) && strings.Contains(u.Hostname(), "."):
+		case !strings.HasSuffix(u.Scheme, "s") && cfg.IsProduction() && !isPrivate(u.Hostname()) && strings.Contains(u.Hostname(), "."):
 			c.badf(service.name, "must be https in production, or a host on a private network (*.railway.internal, a container's name, loopback)")
 		}
 	}
