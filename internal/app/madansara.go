@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/mail"
@@ -34,7 +35,7 @@ const TrackerPath = "/tracker.js"
 func (a *App) buildMadanSara() error {
 	clock, logger, cfg := a.opts.Clock, a.opts.Telemetry.Logger, a.opts.Config
 	workers := river.NewWorkers()
-	kept, memories, err := a.openMemory()
+	kept, memories, err := a.openMemory(context.Background())
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/jonboulle/clockwork"
 	"github.com/riverqueue/river"
@@ -29,14 +30,25 @@ const (
 
 // Memory is where the agents' memories are kept, and what compares their meanings.
 type Memory struct {
+	zerodb.Backend
+
 	Kind     string // EmbeddedMemory or QdrantMemory
-	Backend  zerodb.Backend
 	Embedder zerodb.Embedder
 	// Embedded is the back end that can store in a transaction of the database; nil for
 	// another.
 	Embedded *pgmem.Backend
 
 	close func() error
+	// unmeasured is why the length of the vectors is not known, nil if it is.
+	unmeasured error
+}
+
+// Init makes or migrates the collections, for vectors of the embedder's length.
+func (m Memory) Init(ctx context.Context) ([]zerodb.Collection, error) {
+	if m.unmeasured != nil {
+		return nil, m.unmeasured
+	}
+	return m.Backend.Init(ctx) //nolint:wrapcheck // the back end's own, for people
 }
 
 // Close ends the connection of a memory that is elsewhere.
@@ -48,16 +60,16 @@ func (m Memory) Close() error {
 }
 
 // NewMemory makes the memory that the configuration asks for: ZERODB_URL, else db.
-func NewMemory(cfg config.Config, db *engardedb.DB, clock clockwork.Clock) (Memory, error) {
+func NewMemory(ctx context.Context, cfg config.Config, db *engardedb.DB, clock clockwork.Clock) (Memory, error) {
 	kind := EmbeddedMemory
 	if cfg.ZeroDBURL != "" {
 		kind = QdrantMemory
 	}
-	return NewMemoryIn(kind, cfg, db, clock)
+	return NewMemoryIn(ctx, kind, cfg, db, clock)
 }
 
 // NewMemoryIn makes a memory of that kind, whichever the configuration asks for.
-func NewMemoryIn(kind string, cfg config.Config, db *engardedb.DB, clock clockwork.Clock) (Memory, error) {
+func NewMemoryIn(ctx context.Context, kind string, cfg config.Config, db *engardedb.DB, clock clockwork.Clock) (Memory, error) {
 	m := Memory{Kind: kind}
 	var err error
 	if m.Embedder, err = newEmbedder(cfg, clock); err != nil {
@@ -71,6 +83,7 @@ func NewMemoryIn(kind string, cfg config.Config, db *engardedb.DB, clock clockwo
 		if cfg.ZeroDBURL == "" {
 			return m, errors.New("ZERODB_URL is not set; for example: ZERODB_URL=http://qdrant:6333")
 		}
+		m.unmeasured = measure(ctx, m.Embedder)
 		backend, err := qdrant.New(qdrant.Config{
 			URL: cfg.ZeroDBURL, APIKey: string(cfg.ZeroDBAPIKey), Dimension: m.Embedder.Dimension(), Clock: clock,
 		})
@@ -98,9 +111,23 @@ func newEmbedder(cfg config.Config, clock clockwork.Clock) (zerodb.Embedder, err
 	return embed.NewCached(service, 0), nil
 }
 
+// measure asks a service for the length of its vectors, which its first answer tells. A
+// service that is away keeps nothing from running but the making of collections.
+func measure(ctx context.Context, e zerodb.Embedder) error {
+	if e.Dimension() > 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := e.Embed(ctx, []string{"how long are the vectors?"}); err != nil {
+		return fmt.Errorf("EMBEDDING_SERVICE_URL: the length of its vectors is needed, and it does not answer: %w", err)
+	}
+	return nil
+}
+
 // openMemory makes the service's memory and a client of it.
-func (a *App) openMemory() (Memory, *zerodb.Client, error) {
-	m, err := NewMemory(a.opts.Config, a.db, a.opts.Clock)
+func (a *App) openMemory(ctx context.Context) (Memory, *zerodb.Client, error) {
+	m, err := NewMemory(ctx, a.opts.Config, a.db, a.opts.Clock)
 	if err != nil {
 		return m, nil, err
 	}

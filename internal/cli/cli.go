@@ -26,6 +26,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run one service, on the database ENGARDE_DATABASE_URL names."`
 	Tenant  tenantCommand  `cmd:"" help:"Make a tenant on this installation, or reset a password."`
 	Migrate migrateCommand `cmd:"" help:"Make or update the tables in the database. Run it before serve, at each release."`
+	Memory  memoryCommand  `cmd:"" help:"Make, check or move the agents' memory."`
 	MCP     mcpCommand     `cmd:"" name:"mcp" help:"Give an AI assistant on this machine the tools of a running service, over standard input and output."`
 	Config  configCommand  `cmd:"" help:"Show every environment variable and its value, secrets masked."`
 	Version versionCommand `cmd:"" help:"Show the version."`
