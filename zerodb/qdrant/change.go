@@ -243,7 +243,7 @@ func chunks(memories []*zerodb.Memory) [][]*zerodb.Memory {
 }
 
 // putAttempts of one chunk: each failed one means that a recall was counted in between.
-const putAttempts = 10
+const putAttempts = 50
 
 // put writes memories of one type, each in place of exactly the revision that was read.
 func (w *writer) put(ctx context.Context, typ zerodb.Type, memories []*zerodb.Memory) error {

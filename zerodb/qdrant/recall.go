@@ -58,7 +58,7 @@ func logValue(log []string) *pb.Value {
 }
 
 // recallAttempts at one chunk: each failed one means that another counted in between.
-const recallAttempts = 10
+const recallAttempts = 50
 
 // Recalled counts recalls. It reads and writes on the condition that nobody counted in
 // between, so that counts of several processes add up.
@@ -95,6 +95,11 @@ func later(a, b time.Time) time.Time {
 func recalled(ctx context.Context, t wire.Tenant, collection string, ids []uuid.UUID, byPoint map[string]zerodb.Recall) error {
 	written := map[string]string{} // the revision that is in a point's log if its recalls were counted
 	for attempt := range recallAttempts {
+		if attempt > 1 { // the second look usually finds that all is written
+			if err := pause(ctx, attempt); err != nil {
+				return err
+			}
+		}
 		points, _, err := t.Scroll(ctx, collection, wire.Where{}.And(wire.HasID(ids...)), wire.Page{
 			Limit: len(ids), Keys: revisionKeys,
 		})
@@ -125,11 +130,6 @@ func recalled(ctx context.Context, t wire.Tenant, collection string, ids []uuid.
 		}
 		if len(sets) == 0 {
 			return nil
-		}
-		if attempt > 0 {
-			if err := pause(ctx, attempt); err != nil {
-				return err
-			}
 		}
 		if err := t.SetPayloads(ctx, collection, sets); err != nil {
 			return err

@@ -166,7 +166,11 @@ func (c *Conn) Missing(ctx context.Context, names []string) ([]string, error) {
 // Drop deletes a collection, if there is one.
 func (c *Conn) Drop(ctx context.Context, name string) error {
 	_, err := call(ctx, c, "delete collection "+name, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, c.client.DeleteCollection(ctx, name)
+		exists, err := c.client.CollectionExists(ctx, name)
+		if err == nil && exists {
+			err = c.client.DeleteCollection(ctx, name)
+		}
+		return struct{}{}, err
 	})
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	pb "github.com/qdrant/go-client/qdrant"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/engardehq/madansara/zerodb"
@@ -43,12 +44,20 @@ const maxAnswer = 256 << 20
 
 // Dial prepares the connection; it does not wait for the server.
 func Dial(cfg Config) (*Conn, error) {
+	options := []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer))}
+	if cfg.APIKey != "" {
+		// Not the client's own setting, which warns on every connection that has no TLS, a
+		// private network's too: where a key may go is decided before this.
+		options = append(options, grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			return invoke(metadata.AppendToOutgoingContext(ctx, "api-key", cfg.APIKey), method, request, reply, conn, opts...)
+		}))
+	}
 	client, err := pb.NewClient(&pb.Config{
-		Host: cfg.Host, Port: cfg.Port, APIKey: cfg.APIKey, UseTLS: cfg.UseTLS, TLSConfig: cfg.TLS,
+		Host: cfg.Host, Port: cfg.Port, UseTLS: cfg.UseTLS, TLSConfig: cfg.TLS,
 		// The client's own check asks the server at once, waits up to a minute and
 		// only logs; Conn checks before the first call and refuses.
 		SkipCompatibilityCheck: true,
-		GrpcOptions:            []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer))},
+		GrpcOptions:            options,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("qdrant: %w", err)
