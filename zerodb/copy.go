@@ -183,49 +183,50 @@ func (c *copying) compare(ctx context.Context, expired bool, digest hash.Hash) e
 		return err
 	}
 	for a != nil || b != nil {
-		order := 0
 		switch {
-		case b == nil:
-			order = -1
-		case a == nil:
-			order = 1
-		default:
-			order = compareUUIDs(a.ID, b.ID)
-		}
-		switch {
-		case order < 0:
+		case b == nil || a != nil && compareUUIDs(a.ID, b.ID) < 0:
 			c.report.Missing++
-		case order > 0:
+			if err := addTo(digest, a); err != nil {
+				return err
+			}
+			a, err = source.one(ctx)
+		case a == nil || compareUUIDs(a.ID, b.ID) > 0:
 			c.report.Extra++
+			b, err = target.one(ctx)
 		default:
-			same, err := equal(a, b)
-			if err != nil {
+			if err := c.pair(a, b, digest); err != nil {
 				return err
 			}
-			if same {
-				c.report.Verified++
-			} else {
-				c.report.Different++
+			if a, err = source.one(ctx); err == nil {
+				b, err = target.one(ctx)
 			}
 		}
-		if order <= 0 {
-			sum, err := Fingerprint(a)
-			if err != nil {
-				return err
-			}
-			digest.Write(a.ID[:])
-			digest.Write(sum[:])
-			if a, err = source.one(ctx); err != nil {
-				return err
-			}
-		}
-		if order >= 0 {
-			if b, err = target.one(ctx); err != nil {
-				return err
-			}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// pair compares the two of one ID.
+func (c *copying) pair(a, b *Memory, digest hash.Hash) error {
+	same, err := equal(a, b)
+	if err != nil {
+		return err
+	}
+	if same {
+		c.report.Verified++
+	} else {
+		c.report.Different++
+	}
+	return addTo(digest, a)
+}
+
+func addTo(digest hash.Hash, m *Memory) error {
+	sum, err := Fingerprint(m)
+	digest.Write(m.ID[:])
+	digest.Write(sum[:])
+	return err
 }
 
 func compareUUIDs(a, b uuid.UUID) int {
