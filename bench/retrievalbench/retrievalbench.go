@@ -23,12 +23,8 @@ type Options struct {
 	Methods []string // by name; none: all
 }
 
-// Some of the methods.
-const (
-	TextOnly = "text only"
-	Fused    = "fused"
-	Default  = "fused, then matched"
-)
+// Default is the method of a hybrid search with the built-in embedder.
+const Default = "fused, then matched"
 
 // method is a way to search.
 type method struct {
@@ -44,11 +40,11 @@ type unmatched struct{ zerodb.Embedder }
 func methods() []method {
 	builtin := embed.NewBuiltin()
 	return []method{
-		{TextOnly, unmatched{builtin}, zerodb.ModeText},
+		{"text only", unmatched{builtin}, zerodb.ModeText},
 		{"dense only, letters", embed.NewBuiltinParts(0, 1), zerodb.ModeDense},
 		{"dense only, words", embed.NewBuiltinParts(1, 0), zerodb.ModeDense},
 		{"dense only", builtin, zerodb.ModeDense},
-		{Fused, unmatched{builtin}, zerodb.ModeHybrid},
+		{"fused", unmatched{builtin}, zerodb.ModeHybrid},
 		{Default, builtin, zerodb.ModeHybrid},
 	}
 }
