@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/engardehq/madansara/engardedb"
+	"github.com/engardehq/madansara/internal/fault"
 	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/madansara/attribution"
 	"github.com/engardehq/madansara/mesh"
@@ -43,7 +44,7 @@ var campaignQuery = `
 // Campaign tells what a campaign of the tenant is credited with under a model,
 // by the day of the touch. names are what its links carry as utm_campaign,
 // whatever their case; one that is the id of a campaign of our own counts its
-// clicks too. A name that no touch has earned nothing, which is no error.
+// clicks too. NotFound when no touch ever carried any of the names.
 func (s *Service) Campaign(ctx context.Context, tenant uuid.UUID, names []string, period Period, model attribution.Model) (*mesh.CampaignConversions, error) {
 	wanted := make([]string, len(names))
 	own := uuid.Nil // which no campaign has
@@ -67,12 +68,31 @@ func (s *Service) Campaign(ctx context.Context, tenant uuid.UUID, names []string
 			CampaignID: names[0], From: d.from(), To: d.to(), TimeZone: d.zone.String(), Model: string(model),
 			Days: []mesh.CampaignConversionsDay{},
 		}
-		return collectCampaign(rows, earned)
+		if err := collectCampaign(rows, earned); err != nil || earned.Touches > 0 {
+			return err
+		}
+		return known(ctx, tx, wanted, own)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("what a campaign earned: %w", err)
 	}
 	return earned, nil
+}
+
+// known returns NotFound when there is no campaign of these names, so that a
+// misspelt name is not taken for a campaign that earned nothing.
+func known(ctx context.Context, tx engardedb.Tx, names []string, own uuid.UUID) error {
+	const query = `
+		SELECT EXISTS (SELECT FROM customer_touchpoints WHERE tenant_uuid = $1 AND campaign <> '' AND lower(campaign) = ANY ($2))
+			OR EXISTS (SELECT FROM outreach_campaigns WHERE tenant_uuid = $1 AND campaign_uuid = $3)`
+	var exists bool
+	if err := tx.QueryRow(ctx, query, tx.Tenant(), names, own).Scan(&exists); err != nil {
+		return fmt.Errorf("look for the campaign: %w", err)
+	}
+	if !exists {
+		return fault.New(fault.NotFound, "No visit carries %.100q as utm_campaign, nor is it a campaign's id.", names[0])
+	}
+	return nil
 }
 
 func collectCampaign(rows pgx.Rows, earned *mesh.CampaignConversions) error {

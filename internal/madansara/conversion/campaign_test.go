@@ -44,12 +44,13 @@ func TestACampaignEarnsOnTheDaysOfItsTouches(t *testing.T) {
 	require.Equal(t, "2026-03-05", earned.Days[0].Day)
 	require.InDelta(t, 2, earned.Days[0].Conversions, 1e-9)
 
-	require.Equal(t, 200, s.get(t, "/api/v1/conversion/campaigns/nobody/conversions?"+period, &earned))
+	require.Equal(t, 200, s.get(t, "/api/v1/conversion/campaigns/spring/conversions?from=2026-01-01&to=2026-01-31", &earned))
 	require.Zero(t, earned.Touches)
 	require.Empty(t, earned.Days)
+	require.Equal(t, 404, s.get(t, "/api/v1/conversion/campaigns/sprong/conversions?"+period, nil), "a misspelt name")
 	require.Equal(t, 422, s.get(t, "/api/v1/conversion/campaigns/spring/conversions?model=magic", nil))
 	require.Equal(t, 422, s.get(t, "/api/v1/conversion/campaigns/spring/conversions?from=2026-03-01&to=2026-02-01", nil))
-	// Another tenant has no such campaign, nor a time zone to count its days in.
+	// Another tenant has no such campaign.
 	require.NotEqual(t, 200, s.call(t, uuid.NewString(), "GET", "/api/v1/conversion/campaigns/spring/conversions?"+period, "", nil))
 }
 

@@ -115,8 +115,9 @@ func TestWhenMadanSaraCannotTellThePlatformIsSaid(t *testing.T) {
 			madanSara{err: &mesh.Error{Kind: mesh.ErrRejected, Status: 422, Problem: meshproblem.New(422, "invalid", "No such model.")}},
 			"refused to tell the campaign's conversions: No such model.",
 		},
-		"unknown there":  {madanSara{answer: &mesh.CampaignConversions{}}, "knows no visit"},
-		"something else": {madanSara{err: errors.New("boom")}, "cannot be asked"},
+		"unknown there":    {madanSara{answer: &mesh.CampaignConversions{}}, "knows no visit"},
+		"never seen there": {madanSara{err: &mesh.Error{Kind: mesh.ErrRejected, Status: 404}}, "knows no visit"},
+		"something else":   {madanSara{err: errors.New("boom")}, "cannot be asked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

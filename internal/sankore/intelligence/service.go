@@ -66,9 +66,9 @@ func (s *Service) earned(ctx context.Context, tenant uuid.UUID, h *campaign.Hist
 	switch {
 	case errors.Is(err, mesh.ErrCanceled):
 		return earned{}, fmt.Errorf("ask for the campaign's conversions: %w", err)
-	case err != nil:
+	case err != nil && !unknownThere(err):
 		return earned{source: mesh.ConversionsFromPlatform, problem: explain(err)}, nil
-	case answer.Touches == 0:
+	case err != nil || answer.Touches == 0:
 		return earned{source: mesh.ConversionsFromPlatform, problem: fmt.Sprintf(
 			"Madan Sara knows no visit from %s to %s whose utm_campaign is %q: name the campaign in its ads' links, or say what they carry with utm_campaign.",
 			request.From, request.To, request.CampaignID)}, nil
@@ -128,6 +128,12 @@ func request(h *campaign.History) (mesh.CampaignConversionsRequest, bool) {
 		r.CampaignID = c.Name
 	}
 	return r, r.CampaignID != ""
+}
+
+// unknownThere reports whether Madan Sara answered that no visit carries the name.
+func unknownThere(err error) bool {
+	var failure *mesh.Error
+	return errors.As(err, &failure) && failure.Kind == mesh.ErrRejected && failure.Status == http.StatusNotFound
 }
 
 // explain says why Madan Sara's conversions are not used, without its address.
