@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -20,6 +21,8 @@ import (
 	"github.com/engardehq/madansara/bench/ingestbench"
 	"github.com/engardehq/madansara/bench/mailbench"
 	"github.com/engardehq/madansara/bench/memorybench"
+	"github.com/engardehq/madansara/bench/meshbench"
+	"github.com/engardehq/madansara/bench/outagebench"
 	"github.com/engardehq/madansara/bench/processbench"
 	"github.com/engardehq/madansara/bench/retrievalbench"
 )
@@ -62,6 +65,17 @@ Zipf's law; vectors are hashed words. Target: a ratio under 2 up to 10,000 memor
 		func(ctx context.Context) (fmt.Stringer, error) { return memorybench.Run(ctx, memorybench.Options{}) },
 	},
 	{
+		"mesh", "A call over the mesh", `What discovery, breaker, budget, deadline, metrics and signing cost beside a client that one writes by hand, on loopback where
+nothing else takes time. "Signed" gives both sides the same signatures (RFC 9421, hmac-sha256). Target: under 15 % with the same signing.`,
+		func(ctx context.Context) (fmt.Stringer, error) { return meshbench.Run(ctx) },
+	},
+	{
+		"outage", "The loss of Core", `The real program as two processes, with a line between them that can be cut. Conversions are recorded at a constant rate, and
+each one's time counts from when it was due, so that a stall shows in all that wait behind it. Targets: the p99 stays within 2 of the healthy
+one, and the outage costs under 1.2 requests for each conversion. [MESH.md](MESH.md) shows the run's picture.`,
+		func(ctx context.Context) (fmt.Stringer, error) { return outagebench.Run(ctx, outagebench.Options{}) },
+	},
+	{
 		"process", "The process", `The real program, measured from outside. Targets: 64 MB resident when idle, 256 MB under load.`,
 		func(ctx context.Context) (fmt.Stringer, error) { return processbench.Run(ctx, processbench.Options{}) },
 	},
@@ -95,12 +109,34 @@ Written by `+"`make bench`"+` on %d cores (%s, %s/%s). Ratios are of one run; si
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		fmt.Println(result)
+		if err := keepFiles(result, write); err != nil {
+			return err
+		}
 		fmt.Fprintf(&page, "\n## %s\n\n`go run ./bench -only %s`\n\n%s\n\n```\n%s```\n", s.title, s.name, s.about, result)
 	}
 	if write == "" {
 		return nil
 	}
 	return os.WriteFile(write, page.Bytes(), 0o644) // a document, for all to read
+}
+
+// keepFiles writes what a result has beside its text into the folder images
+// beside the page.
+func keepFiles(result fmt.Stringer, write string) error {
+	illustrated, ok := result.(interface{ Files() map[string][]byte })
+	if !ok || write == "" {
+		return nil
+	}
+	folder := filepath.Join(filepath.Dir(write), "images")
+	if err := os.MkdirAll(folder, 0o755); err != nil { // for all to read, as what is in it
+		return fmt.Errorf("keep pictures: %w", err)
+	}
+	for name, data := range illustrated.Files() {
+		if err := os.WriteFile(filepath.Join(folder, name), data, 0o644); err != nil {
+			return fmt.Errorf("keep pictures: %w", err)
+		}
+	}
+	return nil
 }
 
 func cpuModel() string {

@@ -100,7 +100,7 @@ func TestARefusedFactBlocksOnlyItsCustomer(t *testing.T) {
 	}, nil)
 	b.add(t, fact(bad, 1), fact(good, 2), fact(bad, 3), fact(bad, 4))
 	b.start(t)
-	b.await(t, "the fact has failed", func() bool { return len(b.list(t, "failed")) == 1 && b.core.total() == 1 })
+	b.await(t, "the fact has failed", func() bool { return len(b.list(t, "failed")) == 1 && len(b.list(t, "delivered")) == 1 })
 	failed := b.list(t, "failed")[0]
 	require.JSONEq(t, `{"n":1}`, string(failed.Data))
 	require.Equal(t, 1, failed.Attempts)
