@@ -73,13 +73,17 @@ nothing else takes time. "Signed" gives both sides the same signatures (RFC 9421
 		"outage", "The loss of Core", `The real program as two processes, with a line between them that can be cut. Conversions are recorded at a constant rate, and
 each one's time counts from when it was due, so that a stall shows in all that wait behind it. Targets: the p99 stays within 2 of the healthy
 one, and the outage costs under 1.2 requests for each conversion. [MESH.md](MESH.md) shows the run's picture.`,
-		func(ctx context.Context) (fmt.Stringer, error) { return outagebench.Run(ctx, outagebench.Options{}) },
+		func(ctx context.Context) (fmt.Stringer, error) {
+			return outagebench.Run(ctx, outagebench.Options{Conversions: *conversions})
+		},
 	},
 	{
 		"process", "The process", `The real program, measured from outside. Targets: 64 MB resident when idle, 256 MB under load.`,
 		func(ctx context.Context) (fmt.Stringer, error) { return processbench.Run(ctx, processbench.Options{}) },
 	},
 }
+
+var conversions = flag.Int("conversions", 10_000, "how many are recorded while Core is lost")
 
 func main() {
 	write := flag.String("write", "", "keep the figures in this Markdown `file`")

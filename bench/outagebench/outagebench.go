@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/engardehq/madansara/internal/dev/postgres"
 	"github.com/engardehq/madansara/internal/migrate"
 )
@@ -25,8 +27,14 @@ import (
 // Options size the run; the zero value is the documented one.
 type Options struct {
 	Conversions int // recorded in all (10,000)
-	PerSecond   int // of them (100)
 }
+
+const (
+	warmUp = 200 // conversions recorded before anything is measured
+	// mostPerSecond is the rate of the load on a machine that can do more; on
+	// another it is a third of what it can.
+	mostPerSecond = 100
+)
 
 // Phase is a part of the run.
 type Phase struct {
@@ -75,9 +83,6 @@ func Run(ctx context.Context, opts Options) (_ *Result, err error) {
 	if opts.Conversions == 0 {
 		opts.Conversions = 10_000
 	}
-	if opts.PerSecond == 0 {
-		opts.PerSecond = 100
-	}
 	dir, err := os.MkdirTemp("", "madansara-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
@@ -102,7 +107,7 @@ func Run(ctx context.Context, opts Options) (_ *Result, err error) {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
 	defer rig.Close()
-	m := &measurement{rig: rig, began: time.Now(), result: &Result{Conversions: opts.Conversions, PerSecond: opts.PerSecond}}
+	m := &measurement{rig: rig, began: time.Now(), result: &Result{Conversions: opts.Conversions}}
 	return m.result, m.run(ctx, opts)
 }
 
@@ -132,12 +137,7 @@ type measurement struct {
 }
 
 func (m *measurement) run(ctx context.Context, opts Options) error {
-	for n := range 200 { // what a fresh process does once is no part of it
-		if err := m.rig.Track(ctx, opts.Conversions+n); err != nil {
-			return err
-		}
-	}
-	if err := m.drain(ctx); err != nil {
+	if err := m.warm(ctx, opts); err != nil {
 		return err
 	}
 	start, err := m.rig.Sample(ctx)
@@ -158,14 +158,38 @@ func (m *measurement) run(ctx context.Context, opts Options) error {
 	end, sampleErr := m.rig.Sample(ctx)
 	stop()
 	sampler.Wait()
-	if err := errors.Join(err, sampleErr, m.failed); err != nil {
+	if err := errors.Join(err, sampleErr); err != nil {
 		return err
 	}
 	m.result.Attempts = end.Attempts - start.Attempts
 	m.result.Arrived, err = m.rig.Arrived(ctx)
-	m.result.Arrived.Facts -= 200
-	m.result.Arrived.Orders -= 200
+	m.result.Arrived.Facts -= warmUp
+	m.result.Arrived.Orders -= warmUp
 	return err
+}
+
+// warm lets fresh processes do what they do once, and finds out how fast the
+// load may be: at a rate that the machine cannot keep up with, healthy or not,
+// times would tell of the queue alone.
+func (m *measurement) warm(ctx context.Context, opts Options) error {
+	const clients = 4
+	began := time.Now()
+	var group errgroup.Group
+	for client := range clients {
+		group.Go(func() error {
+			for n := client; n < warmUp; n += clients {
+				if err := m.rig.Track(ctx, opts.Conversions+n); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := errors.Join(group.Wait(), m.drain(ctx)); err != nil {
+		return err
+	}
+	m.result.PerSecond = min(mostPerSecond, max(1, int(warmUp/time.Since(began).Seconds()/3)))
+	return nil
 }
 
 // load records the conversions at their rate and lets things happen to Core.
@@ -193,7 +217,7 @@ func (m *measurement) load(ctx context.Context, opts Options) error {
 		}
 		phase.Begin = time.Since(m.began)
 		for end := next + int(phase.Share*float64(opts.Conversions)); next < end; next++ {
-			due := began.Add(time.Duration(next) * time.Second / time.Duration(opts.PerSecond))
+			due := began.Add(time.Duration(next) * time.Second / time.Duration(m.result.PerSecond))
 			select {
 			case <-time.After(time.Until(due)):
 			case <-ctx.Done():
@@ -202,6 +226,9 @@ func (m *measurement) load(ctx context.Context, opts Options) error {
 			clients.Go(func() { m.track(ctx, next, phase.Name, due) })
 		}
 		clients.Wait()
+		if err := m.failure(); err != nil {
+			return err
+		}
 		phase.End = time.Since(m.began)
 		after, err := m.rig.Sample(ctx)
 		if err != nil {
@@ -226,6 +253,12 @@ func (m *measurement) track(ctx context.Context, n int, phase string, due time.T
 	if err != nil && m.failed == nil {
 		m.failed = err
 	}
+}
+
+func (m *measurement) failure() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failed
 }
 
 func (m *measurement) quantiles(phase string) (p50, p99 time.Duration) {

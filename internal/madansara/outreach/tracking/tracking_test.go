@@ -18,6 +18,8 @@ import (
 
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/dbtest"
+	"github.com/engardehq/madansara/internal/jobs"
+	"github.com/engardehq/madansara/internal/madansara/outbox"
 	"github.com/engardehq/madansara/internal/madansara/outreach/tracking"
 )
 
@@ -45,7 +47,9 @@ func setup(t *testing.T) *bundle {
 	var err error
 	b.signer, err = tracking.NewSigner([]byte("0123456789abcdef0123456789abcdef"), server.URL)
 	require.NoError(t, err)
-	tracking.New(db, b.signer, nil, b.clock).Routes(mux)
+	queue, err := jobs.New(db, jobs.Config{})
+	require.NoError(t, err)
+	tracking.New(db, b.signer, outbox.New(db, queue, b.clock), b.clock).Routes(mux)
 	b.links = b.signer.Message(b.tenant, b.message)
 	b.client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	b.insert(t)
@@ -168,6 +172,7 @@ func TestOneClickUnsubscribes(t *testing.T) {
 	require.Equal(t, "withdrawn", value[string](t, b, "SELECT status FROM consents"))
 	at := time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
 	require.Equal(t, at, value[time.Time](t, b, "SELECT unsubscribed_at FROM outreach_messages").UTC())
+	require.Equal(t, "consent|withdrawn|1", value[string](t, b, "SELECT concat_ws('|', min(data_type), min(data->>'status'), count(*)) FROM outbox_facts"), "Core is told, once")
 	require.Equal(t, at, value[time.Time](t, b, "SELECT recorded_at FROM consents").UTC())
 	res, page := b.do(t, "GET", b.links.Unsubscribe(), "")
 	require.Equal(t, 200, res.StatusCode)
