@@ -163,9 +163,15 @@ func (m *measurement) run(ctx context.Context, opts Options) error {
 	}
 	m.result.Attempts = end.Attempts - start.Attempts
 	m.result.Arrived, err = m.rig.Arrived(ctx)
+	if err != nil {
+		return err
+	}
 	m.result.Arrived.Facts -= warmUp
 	m.result.Arrived.Orders -= warmUp
-	return err
+	if a := m.result.Arrived; a.Facts != opts.Conversions || a.Orders != opts.Conversions {
+		return fmt.Errorf("bench: of %d conversions Core has %d facts of %d orders", opts.Conversions, a.Facts, a.Orders)
+	}
+	return nil
 }
 
 // warm lets fresh processes do what they do once, and finds out how fast the
@@ -217,13 +223,13 @@ func (m *measurement) load(ctx context.Context, opts Options) error {
 		}
 		phase.Begin = time.Since(m.began)
 		for end := next + int(phase.Share*float64(opts.Conversions)); next < end; next++ {
-			due := began.Add(time.Duration(next) * time.Second / time.Duration(m.result.PerSecond))
+			n, due := next, began.Add(time.Duration(next)*time.Second/time.Duration(m.result.PerSecond))
 			select {
 			case <-time.After(time.Until(due)):
 			case <-ctx.Done():
 				return ctx.Err() //nolint:wrapcheck // the caller's own
 			}
-			clients.Go(func() { m.track(ctx, next, phase.Name, due) })
+			clients.Go(func() { m.track(ctx, n, phase.Name, due) })
 		}
 		clients.Wait()
 		if err := m.failure(); err != nil {
