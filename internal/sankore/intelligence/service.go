@@ -66,12 +66,10 @@ func (s *Service) earned(ctx context.Context, tenant uuid.UUID, h *campaign.Hist
 	switch {
 	case errors.Is(err, mesh.ErrCanceled):
 		return earned{}, fmt.Errorf("ask for the campaign's conversions: %w", err)
-	case err != nil && !unknownThere(err):
-		return earned{source: mesh.ConversionsFromPlatform, problem: explain(err)}, nil
-	case err != nil || answer.Touches == 0:
-		return earned{source: mesh.ConversionsFromPlatform, problem: fmt.Sprintf(
-			"Madan Sara knows no visit from %s to %s whose utm_campaign is %q: name the campaign in its ads' links, or say what they carry with utm_campaign.",
-			request.From, request.To, request.CampaignID)}, nil
+	case err != nil:
+		return earned{source: mesh.ConversionsFromPlatform, problem: explain(err, request)}, nil
+	case answer.Touches == 0:
+		return earned{source: mesh.ConversionsFromPlatform, problem: neverSeen(request)}, nil
 	}
 	e := earned{source: mesh.ConversionsFromMadanSara, model: answer.Model, days: make(map[string]mesh.CampaignConversionsDay, len(answer.Days))}
 	for _, d := range answer.Days {
@@ -130,19 +128,20 @@ func request(h *campaign.History) (mesh.CampaignConversionsRequest, bool) {
 	return r, r.CampaignID != ""
 }
 
-// unknownThere reports whether Madan Sara answered that no visit carries the name.
-func unknownThere(err error) bool {
-	var failure *mesh.Error
-	return errors.As(err, &failure) && failure.Kind == mesh.ErrRejected && failure.Status == http.StatusNotFound
+func neverSeen(r mesh.CampaignConversionsRequest) string {
+	return fmt.Sprintf("Madan Sara knows no visit from %s to %s whose utm_campaign is %q: name the campaign in its ads' links, "+
+		"or say what they carry with utm_campaign.", r.From, r.To, r.CampaignID)
 }
 
 // explain says why Madan Sara's conversions are not used, without its address.
-func explain(err error) string {
+func explain(err error, request mesh.CampaignConversionsRequest) string {
 	var failure *mesh.Error
-	if !errors.As(err, &failure) {
+	switch {
+	case !errors.As(err, &failure):
 		return "Madan Sara cannot be asked."
-	}
-	if failure.Kind == mesh.ErrRejected && failure.Problem != nil {
+	case failure.Kind == mesh.ErrRejected && failure.Status == http.StatusNotFound:
+		return neverSeen(request)
+	case failure.Kind == mesh.ErrRejected && failure.Problem != nil:
 		return "Madan Sara refused to tell the campaign's conversions: " + failure.Problem.Detail
 	}
 	return fmt.Sprintf("Madan Sara cannot be reached (%s).", failure.Kind)
