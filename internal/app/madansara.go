@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/engardehq/madansara/internal/dashboard"
+	"github.com/engardehq/madansara/internal/jobs"
 	"github.com/engardehq/madansara/internal/madansara/attribution"
 	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/contact/segment"
@@ -35,13 +36,13 @@ const TrackerPath = "/tracker.js"
 func (a *App) buildMadanSara() error {
 	clock, logger, cfg := a.opts.Clock, a.opts.Telemetry.Logger, a.opts.Config
 	workers := river.NewWorkers()
-	kept, memories, err := a.openMemory(context.Background())
+	kept, err := a.openMemory(context.Background(), workers)
 	if err != nil {
 		return err
 	}
 	models := attribution.New(a.db, clock)
 	models.RegisterWorkers(workers)
-	a.rememberConversions(models, workers, kept, memories)
+	models.OnAttributed(kept.conversions(func() *jobs.Queue { return a.queue }))
 	insight.NewAsker(insight.NewCounter(a.db, clock), a.mesh).RegisterWorkers(workers)
 	signer, err := tracking.NewSigner([]byte(cfg.SecretKey), cfg.PublicBaseURL)
 	if err != nil {
@@ -64,6 +65,7 @@ func (a *App) buildMadanSara() error {
 		return err
 	}
 	facts := outbox.New(a.db, a.queue, clock)
+	kept.jobs.UseQueue(a.queue)
 
 	router, err := a.router(append(website.OpenPaths(), TrackerPath, "/t/", "/u/"))
 	if err != nil {
@@ -82,7 +84,7 @@ func (a *App) buildMadanSara() error {
 	campaigns.Register(api)
 	conversions := conversion.New(a.db, a.queue, facts, people{clock, facts}, models, clock)
 	conversions.Register(api)
-	remembered := memory.New(memories, clock, logger)
+	remembered := memory.New(kept.client, clock, logger)
 	remembered.Register(api)
 	router.Handle(mcpserver.Path, mcpserver.Handler(mcpserver.HTTPConfig{
 		API: router.Mux(), Origins: append([]string{cfg.PublicBaseURL}, cfg.CORSOrigins...), Version: a.opts.Version, Logger: logger,

@@ -14,8 +14,8 @@ import (
 	"github.com/engardehq/madansara/internal/config"
 	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/jobs"
-	"github.com/engardehq/madansara/internal/madansara/attribution"
 	"github.com/engardehq/madansara/internal/madansara/remember"
+	"github.com/engardehq/madansara/internal/memoryjobs"
 	"github.com/engardehq/madansara/zerodb"
 	"github.com/engardehq/madansara/zerodb/embed"
 	"github.com/engardehq/madansara/zerodb/pgmem"
@@ -125,33 +125,45 @@ func measure(ctx context.Context, e zerodb.Embedder) error {
 	return nil
 }
 
-// openMemory makes the service's memory and a client of it.
-func (a *App) openMemory(ctx context.Context) (Memory, *zerodb.Client, error) {
-	m, err := NewMemory(ctx, a.opts.Config, a.db, a.opts.Clock)
-	if err != nil {
-		return m, nil, err
-	}
-	a.closing(func(context.Context) error { return m.Close() })
-	client, err := zerodb.New(zerodb.Config{Backend: m.Backend, Embedder: m.Embedder, Clock: a.opts.Clock, Logger: a.opts.Telemetry.Logger})
-	if err != nil {
-		return m, nil, fmt.Errorf("open the memory: %w", err)
-	}
-	a.closing(client.Close)
-	return m, client, nil
+// remembering is the memory as a service has it: with a client, and the jobs that look after
+// what it stores.
+type remembering struct {
+	Memory
+
+	client *zerodb.Client
+	jobs   *memoryjobs.Jobs
 }
 
-// rememberConversions has each conversion remembered: with its credits when the memory is in
-// the same database, else by a job that commits with them.
-func (a *App) rememberConversions(models *attribution.Service, workers *river.Workers, kept Memory, client *zerodb.Client) {
-	remember.RegisterWorker(workers, a.db, client)
-	if kept.Embedded == nil {
-		models.OnAttributed(remember.Later(func() *jobs.Queue { return a.queue }))
-		return
+// openMemory makes the service's memory. Its jobs need the queue, once there is one.
+func (a *App) openMemory(ctx context.Context, workers *river.Workers) (*remembering, error) {
+	m, err := NewMemory(ctx, a.opts.Config, a.db, a.opts.Clock)
+	if err != nil {
+		return nil, err
 	}
-	models.OnAttributed(remember.Within(func(ctx context.Context, tx engardedb.Tx, items []zerodb.Item) error {
-		_, err := kept.Embedded.StoreTx(ctx, tx, client, items)
+	a.closing(func(context.Context) error { return m.Close() })
+	r := &remembering{Memory: m, jobs: memoryjobs.New(a.db, a.opts.Clock)}
+	r.client, err = zerodb.New(zerodb.Config{
+		Backend: m.Backend, Embedder: m.Embedder, Clock: a.opts.Clock, Logger: a.opts.Telemetry.Logger, Changed: r.jobs.Changed,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the memory: %w", err)
+	}
+	a.closing(r.client.Close)
+	r.jobs.RegisterWorkers(workers, r.client)
+	remember.RegisterWorker(workers, a.db, r.client)
+	return r, nil
+}
+
+// conversions remembers each conversion: with its credits when the memory is in the same
+// database, else by a job that commits with them.
+func (r *remembering) conversions(queue func() *jobs.Queue) remember.Remember {
+	if r.Embedded == nil {
+		return remember.Later(queue)
+	}
+	return remember.Within(func(ctx context.Context, tx engardedb.Tx, items []zerodb.Item) error {
+		_, err := r.jobs.StoreTx(ctx, tx, r.Embedded, r.client, items)
 		return err //nolint:wrapcheck // remember says which conversion
-	}))
+	})
 }
 
 // check tells how the memory is. A memory that is away degrades the service: everything
