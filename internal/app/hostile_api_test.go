@@ -63,6 +63,14 @@ func (h *hostile) attack(t *testing.T, what string, r request) answer {
 	return a
 }
 
+// freeNames are paths that take any name, and answer of one nobody has heard of that
+// there is nothing.
+var freeNames = map[string]bool{
+	"/api/v1/conversion/campaigns/{campaign_id}/conversions": true,
+	"/api/v1/sync/{data_type}":                               true,
+	"/api/v1/customers/{customer_id}/facts":                  true,
+}
+
 // filled is the path with the given ids in it.
 func filled(path string, ids map[string]string) string {
 	for name, id := range ids {
@@ -75,6 +83,7 @@ func (h *hostile) attackPath(t *testing.T, method, path string, op operation) in
 	t.Helper()
 	body := h.validBody(op)
 	mine := filled(path, h.attacker.ids)
+	require.NotContains(t, mine, "{", "the test knows no id for a part of the path")
 	for name, header := range map[string]http.Header{
 		"no key":             {"Content-Type": {"application/json"}},
 		"a wrong key":        {"Authorization": {"Bearer mssk_" + strings.Repeat("0", 65)}, "Content-Type": {"application/json"}},
@@ -98,7 +107,7 @@ func (h *hostile) attackPath(t *testing.T, method, path string, op operation) in
 	}
 	n := 8
 	a = h.attack(t, "the victim's id", request{method: method, path: filled(path, h.victim.ids), body: body})
-	if !strings.HasSuffix(path, "{model}") {
+	if !strings.HasSuffix(path, "{model}") && !freeNames[path] {
 		require.Equal(t, http.StatusNotFound, a.status, "%s %s with the victim's id: %s", method, path, a.body)
 	}
 	for _, id := range []string{
@@ -111,7 +120,9 @@ func (h *hostile) attackPath(t *testing.T, method, path string, op operation) in
 			whole = whole[:start] + id + whole[end+1:]
 		}
 		a := h.attack(t, "a broken id", request{method: method, path: whole, body: body})
-		require.GreaterOrEqual(t, a.status, 400, "%s %s: %s", method, whole, a.body)
+		if !freeNames[path] {
+			require.GreaterOrEqual(t, a.status, 400, "%s %s: %s", method, whole, a.body)
+		}
 		n++
 	}
 	return n

@@ -108,6 +108,8 @@ func validText(name string, s *schema) string {
 		return "USD"
 	case name == "from", name == "to":
 		return "2026-01-02"
+	case name == "landing_url":
+		return "https://shop.example/"
 	}
 	return "text"
 }
@@ -129,7 +131,7 @@ func evil(victim map[string]string) []any {
 		"9999-12-31", "1970-01-01", "0000-00-00", "Infinity", "NaN", "infinity", "-infinity", "epoch", "now",
 	}
 	for _, name := range slices.Sorted(maps.Keys(victim)) {
-		if name != "user_id" { // an address, which would carry the victim's mark into the attacker's own rows
+		if name != "user_id" && name != "customer_id" { // an address, which would carry the victim's mark into the attacker's own rows
 			values = append(values, victim[name])
 		}
 	}
