@@ -25,6 +25,10 @@ type operation struct {
 	Security []map[string][]string
 }
 
+func (o operation) takesJSON() bool {
+	return o.RequestBody != nil && o.RequestBody.Content["application/json"].Schema != nil
+}
+
 type schema struct {
 	Ref        string `json:"$ref"`
 	Type       any

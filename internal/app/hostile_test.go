@@ -35,6 +35,7 @@ type hostile struct {
 	document    document
 	attacker    party
 	victim      party
+	peer        bool // the service is not Madan Sara
 }
 
 // party is a tenant with one of everything.
