@@ -60,7 +60,7 @@ func cut(text string, longest int) string {
 }
 
 // key is what makes two links of a site the same.
-func (l Link) key() string { return l.Source + "\x00" + l.Target }
+func (l *Link) key() string { return l.Source + "\x00" + l.Target }
 
 // Found returns the links of a page that lead to site, each once; none for a
 // page of the site itself.

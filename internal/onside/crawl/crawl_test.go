@@ -3,6 +3,7 @@ package crawl_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -53,9 +54,7 @@ func newService(t *testing.T, db *engardedb.DB, clock clockwork.Clock, work bool
 func (b bundle) start(t *testing.T, path string, more map[string]any) crawl.Crawl {
 	t.Helper()
 	body := map[string]any{"url": b.web.URL("a.example", path), "delay_ms": 0}
-	for name, value := range more {
-		body[name] = value
-	}
+	maps.Copy(body, more)
 	var started crawl.Crawl
 	b.me.Want(202, "POST", "/api/v1/seo/crawls", body, &started)
 	require.Equal(t, "queued", started.Status)
@@ -304,7 +303,10 @@ func TestStartsAreChecked(t *testing.T) {
 	t.Parallel()
 	b := setup(t, false)
 	for _, body := range []map[string]any{
-		{"url": "ftp://a.example"}, {"url": ""}, {"url": "http://a.example", "max_pages": 501}, {"url": "http://a.example", "delay_ms": -1},
+		{"url": "ftp://a.example"},
+		{"url": ""},
+		{"url": "http://a.example", "max_pages": 501},
+		{"url": "http://a.example", "delay_ms": -1},
 		{"url": "http://a.example", "backlinks_to": "not a site"},
 	} {
 		b.me.Want(422, "POST", "/api/v1/seo/crawls", body, nil)

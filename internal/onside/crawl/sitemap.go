@@ -52,9 +52,10 @@ func ParseSitemap(content []byte) (pages, sitemaps []string) {
 			if decoder.DecodeElement(&text, &start) != nil {
 				return pages, sitemaps
 			}
-			if parent == "sitemap" {
+			switch parent {
+			case "sitemap":
 				sitemaps = append(sitemaps, text)
-			} else if parent == "url" {
+			case "url":
 				pages = append(pages, text)
 			}
 		}

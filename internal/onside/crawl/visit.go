@@ -56,11 +56,11 @@ func (s *Service) visit(ctx context.Context, u *url.URL) (visit, error) {
 		return seen, nil
 	}
 	read, err := page.Analyze(page.Source{URL: response.Final, Header: response.Header, Body: response.Body})
-	if err != nil {
+	if err == nil {
+		seen.read(response, read)
+	} else {
 		seen.row.Reason = err.Error() // a picture, a PDF: visited, and nothing to read in it
-		return seen, nil
 	}
-	seen.read(response, read)
 	return seen, nil
 }
 

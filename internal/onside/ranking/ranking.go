@@ -25,7 +25,7 @@ type Ranking struct {
 }
 
 // key is what makes two rankings the same.
-func (r Ranking) key() string {
+func (r *Ranking) key() string {
 	return strings.Join([]string{r.RankedOn.Format(time.DateOnly), r.Keyword, r.Source, r.Country, r.Device, r.Page}, "\x00")
 }
 
@@ -41,7 +41,7 @@ const (
 var headings = map[string][]string{
 	"keyword": {
 		"keyword", "top queries", "query", "queries", "search query", "keywords", "requêtes les plus fréquentes", "requête", "requêtes",
-		"consultas principales", "consulta", "consultas", "principais consultas", "palabra clave", "palavra-chave", "mot clé", "mot-clé",
+		"consultas principales", "consulta", "consultas", "principais consultas", "palabra clave", "palavra-chave", "mot clé", "mot-clé", //nolint:misspell // Spanish and Portuguese
 	},
 	"position":    {"position", "avg. position", "average position", "rank", "posición", "posição", "pozisyon"},
 	"date":        {"date", "ranked_on", "day", "fecha", "data", "jour", "día", "dia"},
@@ -49,12 +49,12 @@ var headings = map[string][]string{
 	"impressions": {"impressions", "impresiones", "impressões"},
 	"page":        {"page", "url", "landing page", "pages", "página"},
 	"country":     {"country", "pays", "país"},
-	"device":      {"device", "appareil", "dispositivo"},
+	"device":      {"device", "appareil", "dispositivo"}, //nolint:misspell // French
 	"source":      {"source", "search engine", "engine"},
 }
 
 // googleHeadings tell Search Console's own export from the generic form.
-var googleHeadings = []string{"top queries", "requêtes les plus fréquentes", "consultas principales", "principais consultas"}
+var googleHeadings = []string{"top queries", "requêtes les plus fréquentes", "consultas principales", "principais consultas"} //nolint:misspell // Spanish
 
 // Defaults fill what a file does not say.
 type Defaults struct {

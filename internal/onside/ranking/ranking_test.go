@@ -34,7 +34,7 @@ func TestFormsOfFiles(t *testing.T) {
 	for name, file := range map[string]string{
 		"Search Console":            "Top queries,Clicks,Impressions,CTR,Position\nBlack  castor OIL,12,345,3.48%,4.5\n",
 		"Search Console in French":  "Requêtes les plus fréquentes,Clics,Impressions,CTR,Position\nblack castor oil,12,345,\"3,48 %\",\"4,5\"\n",
-		"Search Console in Spanish": "Consultas principales;Clics;Impresiones;CTR;Posición\nblack castor oil;12;345;3,48 %;4,5\n",
+		"Search Console in Spanish": "Consultas principales;Clics;Impresiones;CTR;Posición\nblack castor oil;12;345;3,48 %;4,5\n", //nolint:misspell // Spanish
 		"Search Console, Brazil":    "Principais consultas,Cliques,Impressões,CTR,Posição\nblack castor oil,12,345,3.48%,4.5\n",
 	} {
 		got, err := ranking.ParseCSV([]byte(file), ranking.Defaults{RankedOn: on}, now)

@@ -40,7 +40,7 @@ func (f *Filter) normalise() error {
 }
 
 // where is the filter's condition, its arguments added to args.
-func (f Filter) where(args *[]any) string {
+func (f *Filter) where(args *[]any) string {
 	condition := ""
 	add := func(column, operator string, value any) {
 		*args = append(*args, value)

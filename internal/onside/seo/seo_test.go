@@ -91,7 +91,7 @@ func TestAnalysesAreKept(t *testing.T) {
 	require.True(t, full.Page.Links[0].Internal)
 	require.False(t, full.Page.Links[1].Internal)
 	require.Equal(t, first.Audit.Score, full.Audit.Score)
-	require.Equal(t, len(first.Audit.Checks), len(full.Audit.Checks))
+	require.Len(t, full.Audit.Checks, len(first.Audit.Checks))
 	require.NotEmpty(t, full.Audit.Checks[0].Title)
 
 	var list struct {
