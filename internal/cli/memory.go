@@ -240,8 +240,10 @@ func (c *memoryCheck) expire() error {
 	if err != nil {
 		return err
 	}
-	if len(hits) > 0 {
-		return errors.New("it is still found")
+	for i := range hits { // others may be near in meaning
+		if hits[i].Memory.Type == zerodb.Working {
+			return errors.New("it is still found")
+		}
 	}
 	report, err := c.memory.Upkeep(c.ctx)
 	if err != nil {
