@@ -15,7 +15,6 @@ import (
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/app"
 	"github.com/engardehq/madansara/internal/config"
-	"github.com/engardehq/madansara/internal/memory"
 	"github.com/engardehq/madansara/internal/migrate"
 	"github.com/engardehq/madansara/zerodb"
 )
@@ -270,7 +269,7 @@ type memoryMigrateCommand struct {
 	To string `required:"" enum:"embedded,qdrant" help:"Where the memories go: ${enum}."`
 }
 
-// Run copies and counts. It may be repeated: what is there already is written over.
+// Run copies and compares. It may be repeated: it goes on where it was broken off.
 func (c *memoryMigrateCommand) Run(ctx context.Context, p process) error {
 	return withMemoryDatabase(ctx, p, func(cfg config.Config, db *engardedb.DB, url string) (err error) {
 		from, to := app.QdrantMemory, app.EmbeddedMemory
@@ -302,24 +301,30 @@ func (c *memoryMigrateCommand) Run(ctx context.Context, p process) error {
 	})
 }
 
+// copyMemories copies and compares both sides afterwards, by the hash of every memory.
 func copyMemories(ctx context.Context, source, target app.Memory, tenants []uuid.UUID, out io.Writer) error {
-	clients := make([]*zerodb.Client, 2)
-	for i, m := range []app.Memory{source, target} {
-		var err error
-		if clients[i], err = zerodb.New(zerodb.Config{Backend: m.Backend, Embedder: m.Embedder, Logger: slog.New(slog.DiscardHandler)}); err != nil {
-			return fmt.Errorf("open the memory: %w", err)
+	reports, err := zerodb.Copy(ctx, source.Backend, target.Backend, tenants, nil)
+	total, incomplete := 0, 0
+	for i := range reports {
+		r := &reports[i]
+		if r.Read > 0 || r.Extra > 0 {
+			fmt.Fprintf(out, "tenant %s: %d memories, %d of them written now, %d verified", r.Tenant, r.Read, r.Written, r.Verified)
+			if r.Extra > 0 {
+				fmt.Fprintf(out, "; %d more are in %s only", r.Extra, target.Kind)
+			}
+			fmt.Fprintln(out)
+		}
+		total += r.Verified
+		if !r.Complete() {
+			incomplete++
+			fmt.Fprintf(out, "tenant %s: %d are missing and %d differ: something writes memories meanwhile\n", r.Tenant, r.Missing, r.Different)
 		}
 	}
-	total := 0
-	for _, tenant := range tenants {
-		n, err := memory.Copy(ctx, clients[0].Tenant(tenant), clients[1].Tenant(tenant))
-		if err != nil {
-			return fmt.Errorf("tenant %s, after %d memories: %w", tenant, n, err)
-		}
-		if n > 0 {
-			fmt.Fprintf(out, "tenant %s: %d memories\n", tenant, n)
-		}
-		total += n
+	if err != nil {
+		return fmt.Errorf("after %d verified memories (run it again, it goes on from there): %w", total, err)
+	}
+	if incomplete > 0 {
+		return fmt.Errorf("%d tenants are not copied completely: stop what writes memories, and run it again", incomplete)
 	}
 	fmt.Fprintf(out, "%d memories are in %s now. The copies in %s stay until you delete them.\n", total, target.Kind, source.Kind)
 	return nil
