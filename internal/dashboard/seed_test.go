@@ -101,7 +101,9 @@ func id() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 var landingPage = mesh.SEOAnalysis{
 	URL: "https://kafelakay.example/blue-mountain", Title: "Blue Mountain coffee from Thiotte – Kafe Lakay", WordCount: 842,
 	PrimaryKeywords: []mesh.SEOKeyword{
-		{Term: "blue mountain coffee", Count: 14, Weight: 1}, {Term: "thiotte", Count: 9, Weight: 0.71}, {Term: "coffee", Count: 31, Weight: 0.64},
+		{Term: "blue mountain coffee", Count: 14, Weight: 1},
+		{Term: "thiotte", Count: 9, Weight: 0.71},
+		{Term: "coffee", Count: 31, Weight: 0.64},
 		{Term: "roasted weekly", Count: 4, Weight: 0.38},
 	},
 	Audit: mesh.SEOAudit{Score: 86, Checks: []mesh.SEOCheck{{ID: "canonical", Severity: "warning"}, {ID: "description", Severity: "error"}, {ID: "title", Severity: "error", Passed: true}}},
