@@ -313,7 +313,7 @@ func (m *measurement) sample(ctx context.Context, attempts float64) {
 		if err == nil {
 			m.mu.Lock()
 			m.result.Points = append(m.result.Points, Point{
-				At: s.At.Sub(m.began).Seconds(), Phase: m.phase, Recorded: m.recorded,
+				At: s.At.Sub(m.began).Round(time.Millisecond).Seconds(), Phase: m.phase, Recorded: m.recorded,
 				Attempts: int(s.Attempts - attempts), Pending: int(s.Pending), Circuit: s.Circuit,
 			})
 			m.mu.Unlock()
