@@ -197,3 +197,13 @@ func TestDot(t *testing.T) {
 		require.InDelta(rt, want, float64(Dot(a, b)), 1e-4)
 	})
 }
+
+// TestPlainWordsAreWords holds the short way for ASCII to the long one.
+func TestPlainWordsAreWords(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		text := rapid.StringMatching(`[a-zA-Z0-9 '.,\-\n]{0,60}`).Draw(rt, "text")
+		long := words("\u00e9 " + text) // an accent, and a space after it, send it the long way
+		require.Equal(rt, append([]string{"e"}, words(text)...), long)
+	})
+}

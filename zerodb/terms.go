@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -29,6 +30,10 @@ func Terms(text string) []string {
 
 // words are the text's words, folded but whole: with endings and stop words.
 func words(text string) []string {
+	text = negations.Replace(text)
+	if plain(text) {
+		return plainWords(strings.ToLower(text))
+	}
 	var out []string
 	var word strings.Builder
 	var wide rune // the East Asian character before, 0 for none
@@ -38,8 +43,8 @@ func words(text string) []string {
 			word.Reset()
 		}
 	}
-	for _, r := range norm.NFKD.String(negations.Replace(text)) {
-		if unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul) {
+	for _, r := range norm.NFKD.String(text) {
+		if r >= firstWide && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul) {
 			flush()
 			if wide != 0 {
 				out = append(out, string([]rune{wide, r}))
@@ -47,7 +52,7 @@ func words(text string) []string {
 			wide = r
 			continue
 		}
-		if unicode.Is(unicode.Mn, r) {
+		if r >= firstMark && unicode.Is(unicode.Mn, r) {
 			continue // an accent, parted from its letter by NFKD
 		}
 		wide = 0
@@ -64,6 +69,39 @@ func words(text string) []string {
 		}
 	}
 	flush()
+	return out
+}
+
+// No character before these is a mark, or written without spaces.
+const (
+	firstMark = 0x300
+	firstWide = 0x1100
+)
+
+// plain reports whether a text is all ASCII.
+func plain(text string) bool {
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// plainWords is words for lower-case ASCII, which needs no folding and no copies.
+func plainWords(text string) []string {
+	out := make([]string, 0, len(text)/5+1)
+	for at := 0; at < len(text); {
+		end := at
+		for end < len(text) && (text[end] >= 'a' && text[end] <= 'z' || text[end] >= '0' && text[end] <= '9') {
+			end++
+		}
+		elided := end < len(text) && text[end] == '\'' && elisions[text[at:end]]
+		if end > at && !elided {
+			out = append(out, truncate(text[at:end], maxTerm))
+		}
+		at = end + 1
+	}
 	return out
 }
 
@@ -112,14 +150,23 @@ func foldRune(r rune) string {
 }
 
 // endings inflect and derive words in the languages of Terms, longest first.
-var endings = strings.Fields(`
+//
+// They are kept by their last letter.
+var endings = sync.OnceValue(func() *[256][]string {
+	var byLast [256][]string
+	for ending := range strings.FieldsSeq(`
 	issements issement aciones
 	ations idades aisons
 	ation ement ments aient iendo acion mente ences ances aison
 	ment ados adas idos idas ando endo ions ings ness ence ance
 	ees ers ing ies ion ons ont ait ais ant ent ado ada ido ida ara era ira aba
 	er es ed ez ee ir ar as os is ly en on ai
-	e s x a o i y`)
+	e s x a o i y`) {
+		last := ending[len(ending)-1]
+		byLast[last] = append(byLast[last], ending)
+	}
+	return &byLast
+})
 
 // stem takes up to two endings off, each the longest that leaves four letters,
 // and then or before one of two equal consonants at the end. Numbers and codes stay whole.
@@ -132,9 +179,10 @@ func stem(word string) string {
 	if len(word) == 4 && word[3] == 's' && word[2] != 's' {
 		return word[:3] // bags, pubs
 	}
+	byLast := endings()
 	for range 2 {
 		word = single(word)
-		for _, ending := range endings {
+		for _, ending := range byLast[word[len(word)-1]] {
 			if len(word)-len(ending) >= 4 && strings.HasSuffix(word, ending) {
 				word = word[:len(word)-len(ending)]
 				break
