@@ -63,7 +63,7 @@ type service struct {
 	id, title, description string
 
 	role  string // in the database
-	queue string // schema of its job queue
+	queue string // schema of its job queue, "" for a service without jobs
 	// build makes the service's parts in the order they need each other: those
 	// that work jobs, the queue, those that enqueue, and the surface.
 	build func(*App) error
@@ -89,7 +89,7 @@ var services = []service{
 	{
 		id: mesh.Sankore, title: "Sankore",
 		description: "Paid advertising: campaigns, performance, budget allocation, competitors.",
-		role:        "sankore_app", queue: migrate.SankoreRiverSchema, build: (*App).buildSankore,
+		role:        "sankore_app", build: (*App).buildSankore,
 	},
 }
 
@@ -133,7 +133,9 @@ func (a *App) openDatabase(ctx context.Context) error {
 	if err := migrate.Check(ctx, db.Pool(), a.service.queue); err != nil {
 		return err
 	}
-	a.opts.Telemetry.WatchJobs(db.Pool(), a.service.queue)
+	if a.service.queue != "" {
+		a.opts.Telemetry.WatchJobs(db.Pool(), a.service.queue)
+	}
 	accounts := db
 	if a.service.id == mesh.MadanSara {
 		// The dashboard lives here, and people log in to it: that is Core's part, and

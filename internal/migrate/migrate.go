@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 	"sync"
 
@@ -23,12 +22,11 @@ import (
 )
 
 // Schemas of the job queues. Their tables belong to no tenant, and each service
-// has its own queue: no service may work, or discard, another's jobs.
+// that has jobs has its own queue: none may work, or discard, another's.
 const (
-	RiverSchema        = "river" // Madan Sara's
-	CoreRiverSchema    = "river_core"
-	OnsideRiverSchema  = "river_onside"
-	SankoreRiverSchema = "river_sankore"
+	RiverSchema       = "river" // Madan Sara's
+	CoreRiverSchema   = "river_core"
+	OnsideRiverSchema = "river_onside"
 )
 
 // queues says which role works which queue.
@@ -36,14 +34,10 @@ var queues = []struct{ schema, role string }{
 	{RiverSchema, "madan_sara_app"},
 	{CoreRiverSchema, "engarde_core_app"},
 	{OnsideRiverSchema, "onside_app"},
-	{SankoreRiverSchema, "sankore_app"},
 }
 
 // services in the order their schemas build on each other.
-var services = slices.DeleteFunc([]string{"core", "zerodb", "madansara", "onside", "sankore"}, func(service string) bool {
-	_, err := fs.Stat(db.Migrations, service)
-	return err != nil // a service without tables yet
-})
+var services = []string{"core", "zerodb", "madansara", "onside", "sankore"}
 
 // advisoryLock serialises concurrent migrators of one database.
 const advisoryLock = 0x6d6164616e // "madan"
@@ -70,7 +64,7 @@ func Up(ctx context.Context, url string) error {
 var ErrBehind = errors.New("the database lacks migrations; run: madansara migrate")
 
 // Check returns ErrBehind unless the database has every migration of this
-// binary, and of the job queue in the given schema. It only reads, so that a service may
+// binary, and of the job queue in the given schema, "" for none. It only reads, so that a service may
 // ask through its own pool. A newer database is fine: it is being rolled out.
 func Check(ctx context.Context, pool *pgxpool.Pool, queue string) error {
 	wanted, err := newest()
@@ -81,7 +75,11 @@ func Check(ctx context.Context, pool *pgxpool.Pool, queue string) error {
 	for _, service := range services {
 		columns = append(columns, "coalesce((select max(version_id) from "+pgx.Identifier{"goose_" + service}.Sanitize()+"), 0)")
 	}
-	columns = append(columns, "coalesce((select max(version) from "+pgx.Identifier{queue, "river_migration"}.Sanitize()+" where line = 'main'), 0)")
+	if queue == "" {
+		wanted = wanted[:len(services)]
+	} else {
+		columns = append(columns, "coalesce((select max(version) from "+pgx.Identifier{queue, "river_migration"}.Sanitize()+" where line = 'main'), 0)")
+	}
 	var found []int64
 	if err := pool.QueryRow(ctx, "select array["+strings.Join(columns, ", ")+"]::bigint[]").Scan(&found); err != nil {
 		var pgErr *pgconn.PgError
@@ -173,14 +171,18 @@ func upRiver(ctx context.Context, pool *sql.DB) error {
 			return fmt.Errorf("migrate the job queue %s: %w", queue.schema, err)
 		}
 		// Repeated at every migration because a new River version may add tables.
-		grants := strings.NewReplacer("SCHEMA", queue.schema, "ROLE", queue.role, "VERSIONS", "goose_"+strings.Join(services, ", goose_")).Replace(`
+		grants := strings.NewReplacer("SCHEMA", queue.schema, "ROLE", queue.role).Replace(`
 			grant usage on schema SCHEMA to ROLE;
 			grant select, insert, update, delete on all tables in schema SCHEMA to ROLE;
-			grant usage, select on all sequences in schema SCHEMA to ROLE;
-			grant select on VERSIONS to ROLE`)
+			grant usage, select on all sequences in schema SCHEMA to ROLE`)
 		if _, err := pool.ExecContext(ctx, grants); err != nil {
 			return fmt.Errorf("let %s use its job queue: %w", queue.role, err)
 		}
+	}
+	// Every service asks at its start whether the database has what it needs.
+	const everybody = "engarde_core_app, madan_sara_app, onside_app, sankore_app"
+	if _, err := pool.ExecContext(ctx, "grant select on goose_"+strings.Join(services, ", goose_")+" to "+everybody); err != nil {
+		return fmt.Errorf("let the services read the database's version: %w", err)
 	}
 	return nil
 }
