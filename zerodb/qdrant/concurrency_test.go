@@ -179,7 +179,8 @@ func TestAScopeThatSomebodyHoldsIsWaitedForUntilTheirTimeIsOver(t *testing.T) {
 	server := qdranttest.Start(t, qdranttest.Options{})
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	holder := open(t, qdrant.Config{URL: server.URL, Clock: clockwork.NewFakeClockAt(now)})
-	early := open(t, qdrant.Config{URL: server.URL, Clock: clockwork.NewFakeClockAt(now), Lease: 50 * time.Millisecond, Timeout: 100 * time.Millisecond})
+	early := open(t, qdrant.Config{URL: server.URL, Clock: clockwork.NewFakeClockAt(now), Lease: time.Millisecond, Timeout: time.Second})
+	patient := open(t, qdrant.Config{URL: server.URL, Clock: clockwork.NewFakeClockAt(now)})
 	id, scopes := uuid.New(), []zerodb.Scope{zerodb.AgentScope("a"), zerodb.TenantScope()}
 	nothing := func(context.Context, zerodb.Writer) error { return nil }
 	stop := errors.New("stop")
@@ -187,15 +188,15 @@ func TestAScopeThatSomebodyHoldsIsWaitedForUntilTheirTimeIsOver(t *testing.T) {
 		err := early.Change(ctx, id, scopes[1:], nothing)
 		require.ErrorIs(t, err, zerodb.ErrUnavailable)
 		require.ErrorContains(t, err, "another process is changing memories of tenant")
-		require.NoError(t, early.Change(ctx, id, []zerodb.Scope{zerodb.AgentScope("b")}, nothing), "another scope is free")
-		require.NoError(t, early.Change(ctx, uuid.New(), scopes, nothing), "and another tenant's")
+		require.NoError(t, patient.Change(ctx, id, []zerodb.Scope{zerodb.AgentScope("b")}, nothing), "another scope is free")
+		require.NoError(t, patient.Change(ctx, uuid.New(), scopes, nothing), "and another tenant's")
 		limited, cancel := context.WithCancel(ctx)
 		cancel()
 		require.ErrorIs(t, holder.Change(limited, id, scopes[:1], nothing), context.Canceled, "in the same process too")
 		return stop
 	})
 	require.ErrorIs(t, err, stop)
-	require.NoError(t, early.Change(t.Context(), id, scopes, nothing), "given back")
+	require.NoError(t, patient.Change(t.Context(), id, scopes, nothing), "given back")
 }
 
 // TestAFailedChangeWritesNothing: what is written is kept until the function ends.
