@@ -19,7 +19,7 @@ import (
 // TestFourServicesWorkOnOneCampaign follows an advertised visit through the platform, all by
 // `madansara up` and over HTTP: Sankore has what it cost, Madan Sara what it earned, Onside
 // what its landing page is about, and Core the sale.
-func TestFourServicesWorkOnOneCampaign(t *testing.T) {
+func TestFourServicesWorkOnOneCampaign(t *testing.T) { //nolint:tparallel // the steps follow each other
 	t.Parallel()
 	data := t.TempDir()
 	require.NoError(t, os.Chmod(data, 0o755)) // the database's own user enters it

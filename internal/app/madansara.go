@@ -34,17 +34,8 @@ import (
 const TrackerPath = "/tracker.js"
 
 func (a *App) buildMadanSara() error {
-	clock, logger, cfg := a.opts.Clock, a.opts.Telemetry.Logger, a.opts.Config
-	workers := river.NewWorkers()
-	kept, err := a.openMemory(context.Background(), workers)
-	if err != nil {
-		return err
-	}
-	models := attribution.New(a.db, clock)
-	models.RegisterWorkers(workers)
-	models.OnAttributed(kept.conversions(func() *jobs.Queue { return a.queue }))
-	insight.NewAsker(insight.NewCounter(a.db, clock), a.mesh).RegisterWorkers(workers)
-	signer, err := tracking.NewSigner([]byte(cfg.SecretKey), cfg.PublicBaseURL)
+	models := attribution.New(a.db, a.opts.Clock)
+	signer, err := tracking.NewSigner([]byte(a.opts.Config.SecretKey), a.opts.Config.PublicBaseURL)
 	if err != nil {
 		return err
 	}
@@ -52,9 +43,26 @@ func (a *App) buildMadanSara() error {
 	if err != nil {
 		return err
 	}
-	sender := outreach.NewSender(a.db, clock, outreach.NewLetters(signer, clock), adapters, mailing)
-	if err := sender.RegisterWorkers(workers); err != nil {
+	kept, err := a.workMadanSara(models, outreach.NewLetters(signer, a.opts.Clock), adapters, mailing)
+	if err != nil {
 		return err
+	}
+	return a.serveMadanSara(models, signer, mailing, kept)
+}
+
+// workMadanSara makes the job queue and what works its jobs.
+func (a *App) workMadanSara(models *attribution.Service, letters *outreach.Letters, adapters []channel.Adapter, mailing outreach.Config) (*remembering, error) {
+	clock, logger := a.opts.Clock, a.opts.Telemetry.Logger
+	workers := river.NewWorkers()
+	kept, err := a.openMemory(context.Background(), workers)
+	if err != nil {
+		return kept, err
+	}
+	models.RegisterWorkers(workers)
+	models.OnAttributed(kept.conversions(func() *jobs.Queue { return a.queue }))
+	insight.NewAsker(insight.NewCounter(a.db, clock), a.mesh).RegisterWorkers(workers)
+	if err := outreach.NewSender(a.db, clock, letters, adapters, mailing).RegisterWorkers(workers); err != nil {
+		return kept, err
 	}
 	outbox.NewDelivery(a.db, a.mesh.Sync(), clock, outbox.Config{Logger: logger}).RegisterWorkers(workers)
 	if err := a.makeQueue(workers, map[string]river.QueueConfig{
@@ -62,10 +70,16 @@ func (a *App) buildMadanSara() error {
 		outreach.Queue:     {MaxWorkers: 8},
 		outbox.Queue:       {MaxWorkers: 4},
 	}); err != nil {
-		return err
+		return kept, err
 	}
-	facts := outbox.New(a.db, a.queue, clock)
 	kept.jobs.UseQueue(a.queue)
+	return kept, nil
+}
+
+// serveMadanSara makes the surface: what enqueues, and what only reads.
+func (a *App) serveMadanSara(models *attribution.Service, signer *tracking.Signer, mailing outreach.Config, kept *remembering) error {
+	clock, logger, cfg := a.opts.Clock, a.opts.Telemetry.Logger, a.opts.Config
+	facts := outbox.New(a.db, a.queue, clock)
 
 	router, err := a.router(append(website.OpenPaths(), TrackerPath, "/t/", "/u/"))
 	if err != nil {

@@ -175,7 +175,7 @@ func (m Memory) check(logger *slog.Logger) httpkit.Check {
 	return httpkit.Check{
 		Name: "zerodb",
 		Run: func(ctx context.Context) httpkit.Component {
-			if err := m.Backend.Health(ctx); err != nil {
+			if err := m.Health(ctx); err != nil {
 				logger.WarnContext(ctx, "the memory is away", slog.Any("error", err))
 				return tell(httpkit.Degraded)
 			}

@@ -30,7 +30,7 @@ func (c *mcpCommand) Run(ctx context.Context, p process) error {
 		missing = append(missing, errors.New("ENGARDE_BASE_URL is not set: it is the address of a running Madan Sara; for example: ENGARDE_BASE_URL=http://localhost:8002"))
 	}
 	if cfg.EngardeAPIKey == "" {
-		missing = append(missing, errors.New("ENGARDE_API_KEY is not set: make a key in the dashboard under Settings; for example: ENGARDE_API_KEY=mssk_..."))
+		missing = append(missing, errors.New("ENGARDE_API_KEY is not set: make a key in the dashboard under Settings; for example: ENGARDE_API_KEY=mssk_YOUR_KEY"))
 	}
 	if err := errors.Join(missing...); err != nil {
 		return usageError{err}

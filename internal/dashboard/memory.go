@@ -235,7 +235,7 @@ func (d *Dashboard) correctMemory(w http.ResponseWriter, r *http.Request, v *vie
 	if err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/memory/"+corrected.ID.String()+"?done=corrected", http.StatusSeeOther) //nolint:gosec // a path of ours with an id of ours
+	http.Redirect(w, r, "/memory/"+corrected.ID.String()+"?done=corrected", http.StatusSeeOther)
 	return nil
 }
 

@@ -54,8 +54,7 @@ func Remote(baseURL, key string, client *http.Client) API {
 
 // unreachable keeps the URL out of an error that tells of it already.
 func unreachable(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, is := errors.AsType[*url.Error](err); is {
 		return u.Err
 	}
 	return err

@@ -181,7 +181,8 @@ func upRiver(ctx context.Context, pool *sql.DB) error {
 	}
 	// Every service asks at its start whether the database has what it needs.
 	const everybody = "engarde_core_app, madan_sara_app, onside_app, sankore_app"
-	if _, err := pool.ExecContext(ctx, "grant select on goose_"+strings.Join(services, ", goose_")+" to "+everybody); err != nil {
+	versions := "goose_" + strings.Join(services, ", goose_")
+	if _, err := pool.ExecContext(ctx, "grant select on "+versions+" to "+everybody); err != nil { //nolint:gosec // names of ours
 		return fmt.Errorf("let the services read the database's version: %w", err)
 	}
 	return nil

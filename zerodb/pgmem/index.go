@@ -105,7 +105,7 @@ func (x *index) put(m *zerodb.Memory, weights map[string]float32) {
 		list, known := x.postings[term]
 		if !known {
 			term = strings.Clone(term) // it may be a part of the content, which would stay with it
-			x.bytes += len(term) + 80 // the map's entry and the slice's head
+			x.bytes += len(term) + 80  // the map's entry and the slice's head
 		}
 		x.postings[term] = append(list, posting{number, weight})
 		x.bytes += 12 // and what append holds ready

@@ -140,8 +140,12 @@ func TestLinksAreChecked(t *testing.T) {
 	b := setup(t)
 	campaign := b.campaign(t)
 	for _, links := range []insight.Links{
-		{LandingURL: "ftp://shop.example/"}, {LandingURL: "shop.example"}, {LandingURL: "https://user:secret@shop.example/"},
-		{LandingURL: "https://shop.example/\x00"}, {AdCampaignID: "a\nb"}, {AdCampaignID: "\xff"},
+		{LandingURL: "ftp://shop.example/"},
+		{LandingURL: "shop.example"},
+		{LandingURL: "https://user:secret@shop.example/"},
+		{LandingURL: "https://shop.example/\x00"},
+		{AdCampaignID: "a\nb"},
+		{AdCampaignID: "\xff"},
 	} {
 		_, err := b.service.LinkCampaign(t.Context(), b.tenant, campaign, links)
 		require.Equal(t, fault.Invalid, fault.CodeOf(err), "%+q", links)

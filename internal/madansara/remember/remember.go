@@ -144,14 +144,14 @@ func read(ctx context.Context, tx engardedb.Tx, id uuid.UUID) (*converted, error
 	if err != nil {
 		return nil, fmt.Errorf("read a conversion to remember: %w", err)
 	}
-	const credits = `
+	const earned = `
 		SELECT a.channel, COALESCE(o.name, t.campaign), sum(a.weight)
 		FROM attribution_credits a
 		JOIN customer_touchpoints t ON t.tenant_uuid = $1 AND t.touchpoint_uuid = a.touchpoint_uuid
 		LEFT JOIN outreach_campaigns o ON o.tenant_uuid = $1 AND o.campaign_uuid = t.campaign_uuid
 		WHERE a.tenant_uuid = $1 AND a.conversion_uuid = $2 AND a.model = $3
 		GROUP BY 1, 2 HAVING sum(a.weight) > 0 ORDER BY 3 DESC, 1, 2 LIMIT 4`
-	rows, err := tx.Query(ctx, credits, tx.Tenant(), id, model)
+	rows, err := tx.Query(ctx, earned, tx.Tenant(), id, model)
 	if err != nil {
 		return nil, fmt.Errorf("read what earned a conversion: %w", err)
 	}
@@ -163,7 +163,7 @@ func read(ctx context.Context, tx engardedb.Tx, id uuid.UUID) (*converted, error
 
 // words says it in plain words.
 func (c *converted) words() string {
-	who := strings.TrimSpace(clip(c.first, 80) + " " + clip(c.last, 80))
+	who := strings.TrimSpace(clip(c.first) + " " + clip(c.last))
 	if who == "" {
 		who = "A customer"
 	}
@@ -178,7 +178,7 @@ func (c *converted) words() string {
 	default:
 		b.WriteString(" converted")
 	}
-	fmt.Fprintf(&b, " (%s %s) on %s. ", clip(c.name, 80), clip(c.order, 80), c.at.UTC().Format("2 January 2006"))
+	fmt.Fprintf(&b, " (%s %s) on %s. ", clip(c.name), clip(c.order), c.at.UTC().Format("2 January 2006"))
 	if len(c.earned) == 0 {
 		b.WriteString("No visit or message that was recorded led to it.")
 		return b.String()
@@ -188,9 +188,9 @@ func (c *converted) words() string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(strings.ReplaceAll(clip(e.Channel, 80), "_", " "))
+		b.WriteString(strings.ReplaceAll(clip(e.Channel), "_", " "))
 		if e.Campaign != "" {
-			fmt.Fprintf(&b, " campaign %q", clip(e.Campaign, 80))
+			fmt.Fprintf(&b, " campaign %q", clip(e.Campaign))
 		}
 		fmt.Fprintf(&b, " %.0f%%", math.Round(100*e.Share))
 	}
@@ -211,7 +211,7 @@ func bought(properties json.RawMessage) string {
 	var names []string
 	for _, product := range order.Products {
 		if name := strings.TrimSpace(product.Name); name != "" {
-			names = append(names, clip(name, 80))
+			names = append(names, clip(name))
 		}
 	}
 	const most = 5
@@ -221,8 +221,9 @@ func bought(properties json.RawMessage) string {
 	return strings.Join(names, ", ")
 }
 
-// clip keeps most characters of a text, in one line.
-func clip(text string, most int) string {
+// clip keeps the beginning of a text, in one line.
+func clip(text string) string {
+	const most = 80
 	text = strings.Join(strings.Fields(text), " ")
 	if runes := []rune(text); len(runes) > most {
 		return string(runes[:most-1]) + "…"
