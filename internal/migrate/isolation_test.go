@@ -181,7 +181,7 @@ func TestServicesCannotForgeALogIn(t *testing.T) {
 			"select secret_hash from api_keys", "insert into api_keys default values", "update api_keys set last_used_at = now()",
 			"select * from audit_log", "insert into audit_log default values", "select * from synced_facts",
 			"select credentials from integrations", "select hints from integrations", "update integrations set enabled = false", "delete from integrations",
-			"select * from core_stale_integrations('', null::uuid, null::uuid, 1)",
+			"select * from core_stale_integrations(current_key => '', after_tenant => null, after_integration => null, most => 1)",
 			"insert into tenants default values", "update tenants set name = 'x'",
 			"create table public.x ()", "create schema x", "alter role madan_sara_app bypassrls",
 			"create function public.x() returns int language sql as 'select 1'",
