@@ -35,7 +35,7 @@ type section struct {
 
 var sections = []section{
 	{
-		"retrieval", "Finding memories", `Which of the turns that answer a question are among the first ten found (R@10), in long conversations written by hand in four
+		"retrieval", "How well memories are found", `Which of the turns that answer a question are among the first ten found (R@10), in long conversations written by hand in four
 languages, through ZeroDB's own search with the built-in embedder. "Own memory": the conversation's agent asks. "Shared by all": every turn of
 every conversation is searched, which leaves questions like "How can we best reach her?" without anyone they could mean. Questions of kind
 paraphrase use other words than the evidence. The weights were chosen on other conversations than these. Conversations, questions and
@@ -58,7 +58,7 @@ an SMTP sink on loopback, against the same mails pushed over the same number of 
 		func(ctx context.Context) (fmt.Stringer, error) { return mailbench.Run(ctx, mailbench.Options{}) },
 	},
 	{
-		"memory", "Finding memories", `One agent's Retrieve through the public package: the query embedded, vectors and words compared, fused, weighed, and the ten best read from
+		"memory", "How fast memories are found", `One agent's Retrieve through the public package: the query embedded, vectors and words compared, fused, weighed, and the ten best read from
 PostgreSQL, each time after asking it whether anything changed. The other side is one exact scan of the same vectors lying in memory, with the same inner product.
 Both by turns in one run. Every search is exact, so that recall@10 against exact search is 1 by construction. Texts are random words by
 Zipf's law; vectors are hashed words. Target: a ratio under 2 up to 10,000 memories.`,

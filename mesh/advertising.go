@@ -51,8 +51,7 @@ type CampaignIntelligence struct {
 	Saturation *Estimate `json:"saturation,omitempty"`
 	// Fatigue is the part of the click-through rate that was lost from From to
 	// To, below 0 when it grew. Absent when the data does not say.
-	Fatigue  *Estimate    `json:"fatigue,omitempty"`
-	Keywords []SEOKeyword `json:"keywords,omitempty"`
+	Fatigue *Estimate `json:"fatigue,omitempty"`
 }
 
 // AdPacing compares a campaign's spend with its budget.

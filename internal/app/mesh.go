@@ -29,7 +29,10 @@ func (a *App) openMesh() (err error) {
 	delete(peers, a.service.id)
 	a.mesh, err = mesh.New(mesh.Config{
 		Service: a.service.id, Peers: peers, Secrets: cfg.MeshSecrets(),
-		Timeout: time.Duration(cfg.ServiceMeshTimeout), Breaker: breaker.Config{Consecutive: cfg.CircuitBreakerThreshold},
+		Timeout: time.Duration(cfg.ServiceMeshTimeout), Breaker: breaker.Config{
+			Consecutive: cfg.CircuitBreakerThreshold,
+			MaxOpenFor:  15 * time.Second, // a peer that is back is used again soon: work waits for it
+		},
 		Logger: a.opts.Telemetry.Logger, Registerer: a.opts.Telemetry.Registry, Tracer: a.opts.Telemetry.TracerProvider(), Clock: a.opts.Clock,
 	})
 	if err != nil {
