@@ -246,32 +246,28 @@ func (r Rules) Allowed(path string) bool {
 }
 
 // matches reports whether pattern is a prefix of path, where * stands for any
-// characters and $ at the end for the end of path. It takes at most
-// len(pattern)*len(path) steps.
+// characters and $ at the end for the end of path. The texts between the stars
+// are found from left to right, each as early as can be, so that it takes about
+// len(pattern)+len(path) steps whatever a hostile file holds.
 func matches(pattern, path string) bool {
 	pattern, anchored := strings.CutSuffix(pattern, "$")
-	if !anchored {
-		pattern += "*"
+	text, rest, starred := strings.Cut(pattern, "*")
+	path, is := strings.CutPrefix(path, text)
+	if !is {
+		return false
 	}
-	p, s, star, mark := 0, 0, -1, 0
-	for s < len(path) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, s
-			p++
-			if p == len(pattern) {
-				return true
-			}
-		case p < len(pattern) && pattern[p] == path[s]:
-			p, s = p+1, s+1
-		case star >= 0:
-			mark++
-			p, s = star+1, mark
-		default:
+	for starred {
+		text, rest, starred = strings.Cut(rest, "*")
+		if !starred && anchored {
+			return strings.HasSuffix(path, text)
+		}
+		at := strings.Index(path, text)
+		if at < 0 {
 			return false
 		}
+		path = path[at+len(text):]
 	}
-	return strings.Trim(pattern[p:], "*") == ""
+	return !anchored || path == ""
 }
 
 const upperHex = "0123456789ABCDEF"

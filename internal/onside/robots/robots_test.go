@@ -44,6 +44,10 @@ func TestRules(t *testing.T) {
 		"rules for nobody":      {"Disallow: /\nUser-agent: *\nDisallow: /a", []string{"/b"}, []string{"/a"}},
 		"sitemap between":       {"User-agent: *\nSitemap: https://a.example/s.xml\nUser-agent: x\nDisallow: /a", nil, []string{"/a"}},
 		"an HTML page":          {"<html><body>404: not found</body></html>", []string{"/"}, nil},
+		"ends with a star":      {"User-agent: *\nDisallow: /a*", []string{"/b"}, []string{"/a", "/ab"}},
+		"a star, then the end":  {"User-agent: *\nDisallow: /a*$", []string{"/b"}, []string{"/a", "/ab"}},
+		"the last of two":       {"User-agent: *\nDisallow: /*ab*b$", []string{"/ab", "/abbc"}, []string{"/abb", "/xabcb", "/abab"}},
+		"no part twice":         {"User-agent: *\nDisallow: /*aa*aa$", []string{"/aaa"}, []string{"/aaaa"}},
 		"many stars":            {"User-agent: *\nDisallow: /" + strings.Repeat("*a", 500) + "b", []string{"/" + strings.Repeat("a", 2000)}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,6 +94,21 @@ func TestLongFilesAreCut(t *testing.T) {
 	t.Parallel()
 	file := strings.Repeat("# a comment\n", robots.MaxBytes/12+1) + "User-agent: *\nDisallow: /"
 	require.True(t, robots.Parse([]byte(file)).For("x").Allowed("/a"))
+}
+
+// TestAHostileFileTakesNoTime would take seconds for each path if a rule took steps
+// in proportion to its own length times the path's.
+func TestAHostileFileTakesNoTime(t *testing.T) {
+	t.Parallel()
+	const half = 1000
+	rule := "Disallow: /*" + strings.Repeat("a", half) + "b\n"
+	rules := robots.Parse([]byte("User-agent: *\n" + strings.Repeat(rule, (robots.MaxBytes-20)/len(rule)))).For("OnsideBot")
+	path := "/" + strings.Repeat("a", 2*half)
+	started := time.Now()
+	for range 20 {
+		require.True(t, rules.Allowed(path))
+	}
+	require.Less(t, time.Since(started), 5*time.Second)
 }
 
 func FuzzParse(f *testing.F) {
