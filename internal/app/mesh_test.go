@@ -116,6 +116,31 @@ func TestAPeerIsKnownByItsSignature(t *testing.T) {
 	})
 	require.Equal(t, http.StatusOK, status, "the older form is accepted where a setting says so: %s", body)
 
+	// Whoever holds the mesh's secret still makes nobody an owner, and no keys.
+	core := startService(t, mesh.Core, dbtest.URL(t), "SERVICE_MESH_ACCEPT_LEGACY", "true")
+	for _, act := range []struct{ method, path, body string }{
+		{http.MethodGet, "/api/v1/keys", ""},
+		{http.MethodPost, "/api/v1/keys", `{"kind":"secret","name":"x","scopes":["*"]}`},
+		{http.MethodPost, "/api/v1/users", `{"email":"x@example.com","role":"owner"}`},
+		{http.MethodGet, "/api/v1/users", ""},
+		{http.MethodPatch, "/api/v1/integrations/" + tenant.String(), `{"enabled":true}`},
+	} {
+		for _, legacy := range []bool{false, true} {
+			r := httptest.NewRequestWithContext(t.Context(), act.method, act.path, strings.NewReader(act.body))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set(signature.HeaderTenant, tenant.String())
+			if legacy {
+				r.Header.Set(signature.HeaderSecret, meshSecret)
+				r.Header.Set(signature.HeaderSource, mesh.Onside)
+			} else {
+				require.NoError(t, signer.Sign(r, mesh.Core))
+			}
+			w := httptest.NewRecorder()
+			core.Handler().ServeHTTP(w, r)
+			require.Equal(t, http.StatusForbidden, w.Code, "%s %s: %s", act.method, act.path, w.Body)
+		}
+	}
+
 	strict := startService(t, mesh.Onside, dbtest.URL(t))
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/health", nil)
 	r.Header.Set(signature.HeaderSecret, meshSecret)

@@ -23,6 +23,13 @@ func Scoped(scope string) []map[string][]string {
 	return []map[string][]string{{BearerScheme: {scope}}, {SessionScheme: {scope}}}
 }
 
+type notForServices struct{}
+
+// NotForServices is the Metadata of an operation for people and keys alone: who may
+// log in, which keys there are. No service needs it, and one that was broken into, or
+// a secret of the mesh that got out, must not make itself an owner of every tenant.
+func NotForServices() map[string]any { return map[string]any{"not for services": notForServices{}} }
+
 // Register adds an operation whose errors are turned into problem+json and
 // logged in one place. An operation with Security is refused without a
 // principal that holds its scope.
@@ -75,6 +82,9 @@ func authorize(ctx context.Context, op huma.Operation) error {
 	}
 	if principal.Service != "" && principal.Tenant == uuid.Nil {
 		return fault.New(fault.Invalid, "The call of %s names no tenant.", principal.Service)
+	}
+	if _, closed := op.Metadata["not for services"].(notForServices); closed && principal.Service != "" {
+		return fault.New(fault.Forbidden, "This is for people and their keys, not for %s.", principal.Name)
 	}
 	for _, requirement := range op.Security {
 		for _, scopes := range requirement {

@@ -1,6 +1,8 @@
 package mcpserver
 
 import (
+	"bufio"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -55,6 +57,31 @@ func Handler(cfg HTTPConfig) http.Handler {
 			httpkit.WriteProblem(w, fault.New(fault.Invalid, "The call of %s names no tenant.", principal.Name))
 			return
 		}
+		body := bufio.NewReader(r.Body)
+		if isBatch(body) {
+			// A caller is counted by the request, and a batch would be thousands of calls in one.
+			httpkit.WriteProblem(w, fault.New(fault.Malformed, "Send one message a request: batches are not answered."))
+			return
+		}
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{body, r.Body}
 		streamable.ServeHTTP(w, r)
 	})
+}
+
+// isBatch reports whether a JSON list comes; it reads no more than the white space before it.
+func isBatch(body *bufio.Reader) bool {
+	for {
+		next, err := body.Peek(1)
+		switch {
+		case err != nil:
+			return false
+		case next[0] == ' ' || next[0] == '\t' || next[0] == '\r' || next[0] == '\n':
+			_, _ = body.Discard(1) // it was there to peek at
+		default:
+			return next[0] == '['
+		}
+	}
 }

@@ -272,6 +272,10 @@ func TestWhoMayCallOverHTTP(t *testing.T) {
 	require.Equal(t, 200, status)
 	status, _ = ask(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"memory_recall","arguments":{"query":"`+strings.Repeat("x", 2<<20)+`"}}}`, map[string]string{"Authorization": "Bearer all"})
 	require.Equal(t, 413, status)
+	status, _ = ask(" \n["+list+","+list+"]", map[string]string{"Authorization": "Bearer all"})
+	require.Equal(t, 400, status, "one message a request, or a caller's limit would mean nothing")
+	status, _ = ask(" \n"+list, map[string]string{"Authorization": "Bearer all"})
+	require.Equal(t, 200, status)
 	status, _ = ask("not json", map[string]string{"Authorization": "Bearer all"})
 	require.Equal(t, 400, status)
 }

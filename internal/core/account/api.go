@@ -50,7 +50,7 @@ type rotateInput struct {
 func (s *Service) Register(api huma.API) {
 	security := httpkit.Scoped("*")
 	httpkit.Register(api, huma.Operation{
-		OperationID: "list-keys", Method: http.MethodGet, Path: "/api/v1/keys", Summary: "List API keys and write keys", Tags: []string{"keys"}, Security: security,
+		OperationID: "list-keys", Method: http.MethodGet, Path: "/api/v1/keys", Summary: "List API keys and write keys", Tags: []string{"keys"}, Security: security, Metadata: httpkit.NotForServices(),
 	}, func(ctx context.Context, _ *struct{}) (*keyList, error) {
 		keys, err := s.Keys(ctx, httpkit.Tenant(ctx))
 		if err != nil {
@@ -62,7 +62,7 @@ func (s *Service) Register(api huma.API) {
 	})
 	httpkit.Register(api, huma.Operation{
 		OperationID: "create-key", Method: http.MethodPost, Path: "/api/v1/keys", Summary: "Create a key", Tags: []string{"keys"},
-		Security: security, DefaultStatus: http.StatusCreated,
+		Security: security, Metadata: httpkit.NotForServices(), DefaultStatus: http.StatusCreated,
 	}, func(ctx context.Context, in *newKeyInput) (*newKeyOutput, error) {
 		token, key, err := s.CreateKey(ctx, httpkit.Tenant(ctx), NewKey(in.Body))
 		if err != nil {
@@ -74,7 +74,7 @@ func (s *Service) Register(api huma.API) {
 	})
 	httpkit.Register(api, huma.Operation{
 		OperationID: "revoke-key", Method: http.MethodDelete, Path: "/api/v1/keys/{id}", Summary: "Revoke a key",
-		Description: "The key stops working at once in the process that answers, within 15 seconds in all others.", Tags: []string{"keys"}, Security: security,
+		Description: "The key stops working at once in the process that answers, within 15 seconds in all others.", Tags: []string{"keys"}, Security: security, Metadata: httpkit.NotForServices(),
 	}, func(ctx context.Context, in *keyInput) (*struct{}, error) {
 		return nil, s.RevokeKey(ctx, httpkit.Tenant(ctx), in.ID)
 	})
@@ -82,7 +82,7 @@ func (s *Service) Register(api huma.API) {
 		OperationID: "rotate-key", Method: http.MethodPost, Path: "/api/v1/keys/{id}/rotate", Summary: "Give a key a new secret",
 		Description: "The key keeps its id, name and scopes. The secret before works until the overlap has passed, one before that not any more; " +
 			"what changed is in effect at once in the process that answers, within 15 seconds in all others.",
-		Tags: []string{"keys"}, Security: security,
+		Tags: []string{"keys"}, Security: security, Metadata: httpkit.NotForServices(),
 	}, func(ctx context.Context, in *rotateInput) (*newKeyOutput, error) {
 		token, key, err := s.RotateKey(ctx, httpkit.Tenant(ctx), in.ID, time.Duration(in.Body.Overlap)*time.Second, in.Body.ExpiresAt)
 		if err != nil {

@@ -70,7 +70,9 @@ type passwordOutput struct {
 // sessions. secure says that the service's origin is https, as its cookies'.
 func (s *Service) RegisterPeople(api huma.API, secure bool) {
 	op := func(id, method, path, summary string, security []map[string][]string) huma.Operation {
-		return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{"accounts"}, Security: security}
+		return huma.Operation{
+			OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{"accounts"}, Security: security, Metadata: httpkit.NotForServices(),
+		}
 	}
 	read, write := httpkit.Scoped("account:read"), httpkit.Scoped("account:write")
 	httpkit.Register(api, op("get-tenant", http.MethodGet, "/api/v1/tenant", "The tenant", read),
@@ -187,7 +189,9 @@ type logInOutput struct {
 // registerOwn adds what everybody may do about themselves.
 func (s *Service) registerOwn(api huma.API, secure bool) {
 	op := func(id, method, path, summary string) huma.Operation {
-		return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{"accounts"}, Security: signedIn()}
+		return huma.Operation{
+			OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{"accounts"}, Security: signedIn(), Metadata: httpkit.NotForServices(),
+		}
 	}
 	logIn := op("log-in", http.MethodPost, "/api/v1/sessions", "Log in with an e-mail address and a password")
 	logIn.Security, logIn.DefaultStatus = nil, http.StatusCreated

@@ -61,6 +61,7 @@ func (s *Service) Register(api huma.API) {
 	op := func(id, method, path, summary, scope string) huma.Operation {
 		return huma.Operation{
 			OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{"integrations"}, Security: httpkit.Scoped(scope), MaxBodyBytes: 128 << 10,
+			Metadata: httpkit.NotForServices(),
 		}
 	}
 	const read, write = "integrations:read", "integrations:write"
@@ -98,6 +99,7 @@ func (s *Service) Register(api huma.API) {
 			return nil, s.Delete(ctx, httpkit.Tenant(ctx), in.ID)
 		})
 	reveal := op("read-credentials", http.MethodGet, path+"/credentials/{provider}", "Give a service a tenant's credentials", "*")
+	reveal.Metadata = nil
 	reveal.Description = "Answers requests that a service of the platform has signed, nobody else: no key and no log-in is enough. Each answer is in the audit log."
 	httpkit.Register(api, reveal, s.reveal)
 }
