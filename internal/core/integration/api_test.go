@@ -201,6 +201,33 @@ func TestHostileIntegrations(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, b.send(t, b.owner, http.MethodPatch, path, `{"name":""}`).status)
 }
 
+// TestCredentialsDoNotFollowToAnotherPlace is about a key that may change integrations: it
+// must not learn a credential by having it sent to itself.
+func TestCredentialsDoNotFollowToAnotherPlace(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, test := range []struct{ provider, settings, secrets, elsewhere, same string }{
+		{"smtp", `{"host":"smtp.example.com","username":"a"}`, `{"password":"secret"}`, `{"host":"evil.example","username":"a"}`, `{"host":"smtp.example.com","username":"b"}`},
+		{"smtp", `{"host":"smtp.example.com"}`, `{"password":"secret"}`, `{"host":"smtp.example.com","port":"2525"}`, `{"host":"smtp.example.com","username":"b"}`},
+		{"salesforce", `{"instance_url":"https://a.example.com","client_id":"a"}`, `{"client_secret":"x","refresh_token":"y"}`,
+			`{"instance_url":"https://evil.example","client_id":"a"}`, `{"instance_url":"https://a.example.com","client_id":"b"}`},
+	} {
+		var made integration.Integration
+		b.send(t, b.owner, http.MethodPost, "/api/v1/integrations",
+			fmt.Sprintf(`{"provider":%q,"name":%q,"settings":%s,"credentials":%s}`, test.provider, test.elsewhere, test.settings, test.secrets)).read(t, http.StatusCreated, &made)
+		path := "/api/v1/integrations/" + made.ID.String()
+		refused := b.send(t, b.owner, http.MethodPatch, path, `{"settings":`+test.elsewhere+`}`)
+		require.Equal(t, http.StatusUnprocessableEntity, refused.status, refused.body)
+		require.Contains(t, refused.body, "body.credentials")
+		b.send(t, b.owner, http.MethodPatch, path, `{"settings":`+test.same+`}`).read(t, http.StatusOK, &made)
+		b.send(t, b.owner, http.MethodPatch, path, `{"settings":`+test.elsewhere+`,"credentials":`+test.secrets+`}`).read(t, http.StatusOK, &made)
+	}
+	// Where there is no credential nothing can follow.
+	var made integration.Integration
+	b.send(t, b.owner, http.MethodPost, "/api/v1/integrations", `{"provider":"webhook","settings":{"url":"https://example.com/a"}}`).read(t, http.StatusCreated, &made)
+	b.send(t, b.owner, http.MethodPatch, "/api/v1/integrations/"+made.ID.String(), `{"settings":{"url":"https://example.com/b"}}`).read(t, http.StatusOK, &made)
+}
+
 func TestProviders(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

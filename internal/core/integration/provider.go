@@ -20,6 +20,7 @@ type Field struct {
 	Required bool   `json:"required"`
 	URL      bool   `json:"url,omitempty" doc:"Whether it must be a public http or https URL"`
 	lines    bool   // may have several lines
+	place    bool   // decides where the credentials are sent
 }
 
 // Provider is a system that tenants have accounts at.
@@ -40,7 +41,8 @@ func optional(name, label string) Field { return Field{Name: name, Label: label,
 func setting(name, label string) Field  { return Field{Name: name, Label: label} }
 
 func must(f Field) Field { f.Required = true; return f }
-func link(f Field) Field { f.URL = true; return f }
+func link(f Field) Field { f.URL, f.place = true, true; return f }
+func at(f Field) Field   { f.place = true; return f }
 func text(f Field) Field { f.lines = true; return f }
 
 var (
@@ -80,7 +82,7 @@ var Providers = []Provider{
 		needed("api_key", "API key"), optional("webhook_verification_key", "Event webhook's verification key"),
 	}},
 	{ID: "smtp", Name: "SMTP", UsedBy: sara, Fields: []Field{
-		must(setting("host", "Host")), setting("port", "Port"), setting("username", "User name"), setting("from_email", "Sender's address"), optional("password", "Password"),
+		must(at(setting("host", "Host"))), at(setting("port", "Port")), setting("username", "User name"), setting("from_email", "Sender's address"), optional("password", "Password"),
 	}},
 	{ID: "webhook", Name: "Webhook", UsedBy: sara, Fields: []Field{
 		must(link(setting("url", "URL"))), optional("signing_secret", "Secret that signs the calls"),
@@ -133,6 +135,12 @@ func (p Provider) check(values map[string]string, secret bool, guard ssrf.Guard)
 		}
 	}
 	return nil
+}
+
+// moves reports whether the credentials would be sent elsewhere with the settings after
+// than with those before.
+func (p Provider) moves(before, after map[string]string) bool {
+	return slices.ContainsFunc(p.Fields, func(f Field) bool { return f.place && before[f.Name] != after[f.Name] })
 }
 
 // problem says what is wrong with a value, "" for nothing.

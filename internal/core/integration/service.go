@@ -203,7 +203,7 @@ func (s *Service) Get(ctx context.Context, tenant, id uuid.UUID) (one Integratio
 // replaces all of them, because nobody can see what it would be merged with.
 type Change struct {
 	Name        *string           `json:"name,omitempty" minLength:"1" maxLength:"200"`
-	Settings    map[string]string `json:"settings,omitempty" doc:"Replaces all settings"`
+	Settings    map[string]string `json:"settings,omitempty" doc:"Replaces all settings; where credentials are sent changes only together with them"`
 	Credentials map[string]string `json:"credentials,omitempty" doc:"Replaces all credentials"`
 	Enabled     *bool             `json:"enabled,omitempty"`
 }
@@ -260,6 +260,9 @@ func (s *Service) apply(row *integrationdb.Integration, change Change, details m
 		if err := provider.check(change.Settings, false, s.Guard); err != nil {
 			return err
 		}
+		if err := staysWithOwner(provider, *row, change); err != nil {
+			return err
+		}
 		settings, err := json.Marshal(change.Settings)
 		if err != nil {
 			return fmt.Errorf("store settings: %w", err)
@@ -277,6 +280,19 @@ func (s *Service) apply(row *integrationdb.Integration, change Change, details m
 		}
 		row.Credentials, row.KeyID, row.Hints = sealed.sealed, sealed.keyID, sealed.hints
 		details["credentials"] = slices.Sorted(maps.Keys(change.Credentials))
+	}
+	return nil
+}
+
+// staysWithOwner refuses to send stored credentials to another place: whoever may change
+// settings could have them sent to themselves, and so read what is never answered.
+func staysWithOwner(provider Provider, row integrationdb.Integration, change Change) error {
+	before, err := integrationOf(row)
+	if err != nil {
+		return err
+	}
+	if change.Credentials == nil && len(before.Credentials) > 0 && provider.moves(before.Settings, change.Settings) {
+		return fault.At("body.credentials", nil, "are needed anew when they are to be sent to another place")
 	}
 	return nil
 }

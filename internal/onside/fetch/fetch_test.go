@@ -199,6 +199,36 @@ func TestRobotsIsAskedForOnceAnHour(t *testing.T) {
 	require.EqualValues(t, 2, asked.Load())
 }
 
+// TestRememberedRobotsAreBounded has many hosts tell a great deal, as one site with many
+// names could: what is remembered of them must not grow with what they say.
+func TestRememberedRobotsAreBounded(t *testing.T) {
+	t.Parallel()
+	asked := atomic.Int32{}
+	full := "User-agent: *\n" + strings.Repeat("Allow: /a\n", 49_000)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/robots.txt" {
+			asked.Add(1)
+			_, _ = io.WriteString(w, full)
+		}
+	})
+	f := fetch.New(fetch.Config{Guard: ssrf.Guard{AllowLoopback: true}, Clock: clockwork.NewFakeClock()})
+	t.Cleanup(f.Close)
+	const hosts = 20
+	bases := make([]string, hosts)
+	for i := range bases {
+		server := httptest.NewServer(handler)
+		t.Cleanup(server.Close)
+		bases[i] = server.URL + "/"
+	}
+	for range 2 {
+		for _, base := range bases {
+			_, err := get(t, f, base)
+			require.NoError(t, err)
+		}
+	}
+	require.Greater(t, asked.Load(), int32(hosts+hosts/4), "some were forgotten, and asked again")
+}
+
 func TestBodiesAreBounded(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer

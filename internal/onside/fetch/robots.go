@@ -24,6 +24,9 @@ const (
 	robotsFresh  = time.Hour
 	robotsRetry  = 30 * time.Second
 	robotsCached = 1000
+	// robotsBytes bounds the text of the files that are kept; parsed, a file of short
+	// lines takes ten times as much. A usual one has two kilobytes.
+	robotsBytes = 4 << 20
 )
 
 // robotsCache keeps the robots.txt files of the hosts last asked.
@@ -31,10 +34,12 @@ type robotsCache struct {
 	clock clockwork.Clock
 	mu    sync.Mutex
 	files map[string]cachedRobots // by origin
+	bytes int                     // of the files
 }
 
 type cachedRobots struct {
 	file  RobotsFile
+	bytes int
 	until time.Time
 }
 
@@ -52,14 +57,17 @@ func (c *robotsCache) get(origin string) (RobotsFile, bool) {
 	return cached.file, true
 }
 
-func (c *robotsCache) put(origin string, file RobotsFile) {
+// put keeps a file of so many bytes.
+func (c *robotsCache) put(origin string, file RobotsFile, bytes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock.Now()
-	if len(c.files) >= robotsCached {
+	c.drop(origin)
+	full := func() bool { return len(c.files) >= robotsCached || c.bytes+bytes > robotsBytes }
+	if full() {
 		for known, cached := range c.files {
-			if !now.Before(cached.until) || len(c.files) >= robotsCached {
-				delete(c.files, known)
+			if !now.Before(cached.until) || full() {
+				c.drop(known)
 			}
 		}
 	}
@@ -67,7 +75,14 @@ func (c *robotsCache) put(origin string, file RobotsFile) {
 	if file.Status == 0 || file.Status >= http.StatusInternalServerError {
 		lives = robotsRetry
 	}
-	c.files[origin] = cachedRobots{file: file, until: now.Add(lives)}
+	c.files[origin] = cachedRobots{file: file, bytes: bytes, until: now.Add(lives)}
+	c.bytes += bytes
+}
+
+// drop forgets a file; its caller holds the lock.
+func (c *robotsCache) drop(origin string) {
+	c.bytes -= c.files[origin].bytes
+	delete(c.files, origin)
 }
 
 // allowed returns the robots.txt of address's host, and a Disallowed error when
@@ -96,22 +111,23 @@ func (f *Fetcher) RobotsOf(ctx context.Context, address *url.URL) (RobotsFile, e
 	at := &url.URL{Scheme: address.Scheme, Host: address.Host, Path: "/robots.txt"}
 	within, cancel := context.WithTimeout(ctx, robotsTimeout)
 	defer cancel()
-	file, err := f.fetchRobots(within, at)
+	file, size, err := f.fetchRobots(within, at)
 	if err != nil {
 		return RobotsFile{URL: at.String(), Rules: robots.Nothing()}, err
 	}
-	f.robots.put(origin, file)
+	f.robots.put(origin, file, size)
 	return file, nil
 }
 
 // fetchRobots follows RFC 9309, 2.3: what is not there (4xx) allows all, what
-// cannot be had now (5xx) allows nothing, too many redirects are as not there.
-func (f *Fetcher) fetchRobots(ctx context.Context, at *url.URL) (RobotsFile, error) {
-	file := RobotsFile{URL: at.String()}
+// cannot be had now (5xx) allows nothing, too many redirects are as not there. size is
+// how many bytes of it were kept.
+func (f *Fetcher) fetchRobots(ctx context.Context, at *url.URL) (file RobotsFile, size int, err error) {
+	file.URL = at.String()
 	for range robotsRedirects + 1 {
 		response, _, err := f.ask(ctx, at)
 		if err != nil {
-			return file, err
+			return file, 0, err
 		}
 		file.Status = response.StatusCode
 		location := response.Header.Get("Location")
@@ -119,7 +135,7 @@ func (f *Fetcher) fetchRobots(ctx context.Context, at *url.URL) (RobotsFile, err
 			_ = response.Body.Close() // nothing in it counts
 			next, err := weburl.Resolve(at, location)
 			if err != nil {
-				return file, nil //nolint:nilerr // a redirect to nowhere is as no file
+				return file, 0, nil //nolint:nilerr // a redirect to nowhere is as no file
 			}
 			at = next
 			continue
@@ -128,16 +144,16 @@ func (f *Fetcher) fetchRobots(ctx context.Context, at *url.URL) (RobotsFile, err
 		_ = response.Body.Close() // it was read as far as it counts
 		switch {
 		case err != nil:
-			return file, failure(ctx, at, err)
+			return file, 0, failure(ctx, at, err)
 		case response.StatusCode == http.StatusTooManyRequests, response.StatusCode >= http.StatusInternalServerError:
 			file.Rules = robots.Nothing()
 		case response.StatusCode < http.StatusMultipleChoices:
-			file.File = robots.Parse(body)
+			file.File, size = robots.Parse(body), len(body)
 			file.Rules = file.File.For(Token)
 		}
-		return file, nil
+		return file, size, nil
 	}
-	return file, nil
+	return file, 0, nil
 }
 
 // IsDisallowed reports whether err says that robots.txt does not allow a page.
