@@ -209,8 +209,10 @@ func TestCredentialsDoNotFollowToAnotherPlace(t *testing.T) {
 	for _, test := range []struct{ provider, settings, secrets, elsewhere, same string }{
 		{"smtp", `{"host":"smtp.example.com","username":"a"}`, `{"password":"secret"}`, `{"host":"evil.example","username":"a"}`, `{"host":"smtp.example.com","username":"b"}`},
 		{"smtp", `{"host":"smtp.example.com"}`, `{"password":"secret"}`, `{"host":"smtp.example.com","port":"2525"}`, `{"host":"smtp.example.com","username":"b"}`},
-		{"salesforce", `{"instance_url":"https://a.example.com","client_id":"a"}`, `{"client_secret":"x","refresh_token":"y"}`,
-			`{"instance_url":"https://evil.example","client_id":"a"}`, `{"instance_url":"https://a.example.com","client_id":"b"}`},
+		{
+			"salesforce", `{"instance_url":"https://a.example.com","client_id":"a"}`, `{"client_secret":"x","refresh_token":"y"}`,
+			`{"instance_url":"https://evil.example","client_id":"a"}`, `{"instance_url":"https://a.example.com","client_id":"b"}`,
+		},
 	} {
 		var made integration.Integration
 		b.send(t, b.owner, http.MethodPost, "/api/v1/integrations",
