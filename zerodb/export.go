@@ -212,6 +212,10 @@ func (t Tenant) importPage(ctx context.Context, page []*Memory) error {
 	return t.client.tell(ctx, t.id, page)
 }
 
+// mostCounted is the greatest count that an import may bring: back ends keep counts in 32
+// bits, and there must be room to count on.
+const mostCounted = 1_000_000_000
+
 // importLine reads one memory and holds it to the rules that Store has.
 func (c *Client) importLine(line []byte) (*Memory, error) {
 	var read exportLine
@@ -230,8 +234,10 @@ func (c *Client) importLine(line []byte) (*Memory, error) {
 	if m.ID == uuid.Nil || m.CreatedAt.IsZero() || m.ValidFrom.IsZero() {
 		return nil, invalid("memory", "has no id, created_at or valid_from")
 	}
-	if m.Successes < 0 || m.Failures < 0 || m.Mentions < 0 || m.Recalls < 0 {
-		return nil, invalid("memory", "has a negative count")
+	for _, count := range []int{m.Successes, m.Failures, m.Mentions, m.Recalls} {
+		if count < 0 || count > mostCounted {
+			return nil, invalid("memory", fmt.Sprintf("has a count that is not between 0 and %d", mostCounted))
+		}
 	}
 	m.Metadata, m.Scope = checked.Metadata, checked.Scope
 	if m.Lineage == uuid.Nil {

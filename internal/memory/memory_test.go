@@ -244,6 +244,13 @@ func TestAnExportIsImportedElsewhere(t *testing.T) {
 	require.Equal(t, 4, report.Lines[1].Line)
 	require.Equal(t, []string{"Marie prefers Signal"}, b.retrieve(t, other, map[string]any{"query": "Marie prefers"}).contents())
 
+	// A count at its column's end would fail whatever stores the same words later.
+	require.Contains(t, file[1], `"mentions":1`)
+	endless := file[0] + "\n" + strings.Replace(file[1], `"mentions":1`, `"mentions":2147483647`, 1)
+	require.Equal(t, 200, b.call(t, other, "POST", "/import", endless, &report))
+	require.Equal(t, 0, report.Stored)
+	require.Equal(t, 1, report.Refused)
+
 	var refused problem
 	require.Equal(t, 422, b.call(t, other, "POST", "/import", `{"no":"header"}`, &refused))
 	require.Contains(t, refused.Detail, "header")
