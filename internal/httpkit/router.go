@@ -37,7 +37,8 @@ type RouterConfig struct {
 	MaxBody int64
 	// Timeout ends a request's context; 0 is 60 s.
 	Timeout time.Duration
-	// Streams have bounds of their own: the paths of long uploads and downloads.
+	// Streams have bounds of their own, for callers who are known: the paths of long
+	// uploads and downloads.
 	Streams map[string]Bounds
 	// ProxyHops is how many trusted proxies stand in front.
 	ProxyHops  int
@@ -181,7 +182,9 @@ func (*discarded) WriteHeader(int)             {}
 func boundRequest(usual Bounds, streams map[string]Bounds, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		bounds := usual
-		if own, is := streams[r.URL.Path]; is {
+		// Strangers are refused whatever they send, and get no time to send it slowly.
+		_, known := PrincipalFrom(r.Context())
+		if own, is := streams[r.URL.Path]; is && known {
 			bounds = own
 			// The server's own deadlines are for requests of the usual kind. A writer that
 			// has none has no connection to be closed either.

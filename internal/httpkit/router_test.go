@@ -408,3 +408,26 @@ func TestOpenAPI(t *testing.T) {
 	require.Equal(t, "3.1.0", document.OpenAPI)
 	require.Contains(t, document.Paths["/notes"], "post")
 }
+
+// TestStrangersGetNoTimeToStream is about a long upload's time, which would let anybody
+// hold connections open for as long.
+func TestStrangersGetNoTimeToStream(t *testing.T) {
+	t.Parallel()
+	router := httpkit.NewRouter(httpkit.RouterConfig{
+		Title: "Notes", Version: "1", Authenticator: keys{}, Logger: slog.New(slog.DiscardHandler),
+		Streams: map[string]httpkit.Bounds{"/upload": {MaxBody: 64 << 20, Timeout: time.Hour}},
+	})
+	var left time.Duration
+	router.Handle("POST /upload", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		until, _ := r.Context().Deadline()
+		left = time.Until(until)
+	}))
+	for key, long := range map[string]bool{"": false, "secret": true} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/upload", strings.NewReader("x"))
+		if key != "" {
+			r.Header.Set("Authorization", "Bearer "+key)
+		}
+		router.Handler().ServeHTTP(httptest.NewRecorder(), r)
+		require.Equal(t, long, left > time.Minute, "key %q has %s", key, left)
+	}
+}
