@@ -89,6 +89,8 @@ func (d document) valid(name string, s *schema, ids map[string]string, depth int
 			return []any{"website:read"}
 		}
 		return []any{d.valid(strings.TrimSuffix(name, "s"), s.Items, ids, depth+1)}
+	case name == "tokens":
+		return json.Number("500")
 	case s.is("integer"), s.is("number"):
 		return json.Number("1")
 	case s.is("boolean"):
@@ -112,6 +114,8 @@ func validText(name string, s *schema) string {
 		return "USD"
 	case name == "from", name == "to":
 		return "2026-01-02"
+	case name == "mentioning":
+		return "somebody"
 	case name == "landing_url":
 		return "https://shop.example/"
 	}
