@@ -285,7 +285,7 @@ func TestRecomputingTakesEveryConversionOnce(t *testing.T) {
 	}
 	require.Eventually(t, func() bool {
 		return count("select count(*) from river.river_job where kind = 'recompute_attribution' and state = 'completed'") == 1
-	}, 60*time.Second, 100*time.Millisecond)
+	}, 5*time.Minute, 100*time.Millisecond)
 	require.Equal(t, n, count("select count(*) from conversion_events where attributed_at >= (select max(updated_at) from attribution_models)"))
 	require.Equal(t, 2, count("select (metadata->>'snoozes')::int from river.river_job where kind = 'recompute_attribution'"))
 	require.Equal(t, 1, count("select count(*) from river.river_job where metadata ? 'attributed_from'"), "the place is kept")
