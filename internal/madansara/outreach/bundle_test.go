@@ -146,7 +146,7 @@ func (b *bundle) await(t *testing.T, id uuid.UUID, wanted func(outreach.Report) 
 	require.Eventually(t, func() bool {
 		report = b.report(t, id)
 		return wanted(report)
-	}, 60*time.Second, 20*time.Millisecond)
+	}, 5*time.Minute, 20*time.Millisecond) // patience, not a measure of speed
 	return report
 }
 
@@ -156,7 +156,7 @@ func (b *bundle) awaitStatus(t *testing.T, id uuid.UUID, status outreach.Campaig
 	require.Eventually(t, func() bool {
 		report = b.report(t, id)
 		return report.Campaign.Status == status
-	}, 60*time.Second, 20*time.Millisecond)
+	}, 5*time.Minute, 20*time.Millisecond) // patience, not a measure of speed
 	return report
 }
 
