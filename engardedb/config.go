@@ -1,6 +1,7 @@
 package engardedb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,8 +23,13 @@ type Config struct {
 	// PoolSize connections are kept open (DB_POOL_SIZE, at least 1).
 	PoolSize int
 	// MaxOverflow more are opened on demand (DB_MAX_OVERFLOW, 0 or more) and
-	// closed as soon as nobody waits for a connection.
+	// closed when nobody has used them for OverflowIdle.
 	MaxOverflow int
+	// OverflowIdle is how long a connection beyond PoolSize is kept unused;
+	// 0 is 30 seconds. Opening one costs PostgreSQL a process and every plan
+	// and catalogue entry it then reads again, as much as a hundred small
+	// transactions: closing at once would pay that for each of them.
+	OverflowIdle time.Duration
 	// PoolTimeout bounds the wait for a connection (DB_POOL_TIMEOUT).
 	PoolTimeout time.Duration
 	// PoolRecycle is the age at which a connection is replaced (DB_POOL_RECYCLE).
@@ -57,6 +63,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("engardedb: overflow %d: must not be negative", c.MaxOverflow)
 	case c.PoolTimeout <= 0:
 		return fmt.Errorf("engardedb: pool timeout %s: must be positive", c.PoolTimeout)
+	case c.OverflowIdle < 0:
+		return fmt.Errorf("engardedb: overflow idle time %s: must not be negative", c.OverflowIdle)
 	case c.PoolRecycle <= 0:
 		return fmt.Errorf("engardedb: pool recycle %s: must be positive", c.PoolRecycle)
 	}
@@ -74,6 +82,8 @@ func (c Config) pgx() (*pgxpool.Config, error) {
 	}
 	cfg.MinConns = int32(c.PoolSize)
 	cfg.MaxConns = int32(c.PoolSize + c.MaxOverflow)
+	cfg.MaxConnIdleTime = cmp.Or(c.OverflowIdle, 30*time.Second)
+	cfg.HealthCheckPeriod = min(cfg.MaxConnIdleTime, 10*time.Second)
 	cfg.MaxConnLifetime = c.PoolRecycle
 	// A tenth of jitter keeps the connections from being replaced all at once.
 	cfg.MaxConnLifetimeJitter = c.PoolRecycle / 10

@@ -40,14 +40,9 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	}
 	db := &DB{cfg: cfg}
 	pgxCfg.AfterRelease = func(conn *pgx.Conn) bool {
-		if cfg.Role != "" && conn.PgConn().ParameterStatus("is_superuser") == "on" {
-			// Somebody's statement left the application role; the server tells
-			// us so by itself, and the next user must not inherit it.
-			return false
-		}
-		// An overflow connection is closed when it is given back, unless
-		// somebody waits for one.
-		return db.waiting.Load() > 0 || int(db.pool.Stat().TotalConns()) <= cfg.PoolSize
+		// Somebody's statement left the application role; the server tells us so
+		// by itself, and the next user must not inherit it.
+		return cfg.Role == "" || conn.PgConn().ParameterStatus("is_superuser") != "on"
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, pgxCfg)
 	if err != nil {

@@ -65,7 +65,7 @@ func TestPoolSizeIsKeptOpenAndOverflowIsNot(t *testing.T) {
 	t.Parallel()
 	url := dbtest.URL(t)
 	tenant := dbtest.Tenant(t, url)
-	db := open(t, url, nil)
+	db := open(t, url, func(c *engardedb.Config) { c.OverflowIdle = 50 * time.Millisecond })
 	open := func() int { s := db.Stats(); return s.CheckedIn + s.CheckedOut }
 	require.Eventually(t, func() bool { return open() == 2 }, soon, time.Millisecond, "the pool's size is opened unasked")
 
@@ -80,6 +80,28 @@ func TestPoolSizeIsKeptOpenAndOverflowIsNot(t *testing.T) {
 		stats := db.Stats()
 		return stats.Overflow == 0 && stats.CheckedIn == 2 && stats.CheckedOut == 0
 	}, soon, time.Millisecond)
+}
+
+// A job queue's listener alone takes the last kept connection of a small pool.
+// Every transaction beside it is then overflow, and must not open its own.
+func TestOverflowIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	tenant := dbtest.Tenant(t, url)
+	db := open(t, url, func(c *engardedb.Config) { c.PoolSize, c.MaxOverflow, c.OverflowIdle = 1, 2, time.Hour })
+	backends := make(map[int]bool)
+	require.NoError(t, db.Tenant(t.Context(), tenant, func(context.Context, engardedb.Tx) error {
+		for range 20 {
+			require.NoError(t, db.Tenant(t.Context(), tenant, func(ctx context.Context, tx engardedb.Tx) error {
+				var pid int
+				err := tx.QueryRow(ctx, "select pg_backend_pid()").Scan(&pid)
+				backends[pid] = true
+				return err
+			}))
+		}
+		return nil
+	}))
+	require.LessOrEqual(t, len(backends), 2, "all the pool may open beside the one in use")
 }
 
 func TestAFullPoolTellsAfterItsTimeout(t *testing.T) {
