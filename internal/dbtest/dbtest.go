@@ -114,7 +114,8 @@ func URL(t testing.TB) string {
 		t.Fatal(err)
 	}
 	name := "t_" + strings.ReplaceAll(uuid.NewString(), "-", "")
-	execute(t, s.url, "create database "+name+" template "+s.template)
+	// Copying files beats logging every page where nothing must survive.
+	execute(t, s.url, "create database "+name+" template "+s.template+" strategy file_copy")
 	t.Cleanup(func() { execute(t, s.url, "drop database "+name+" with (force)") })
 	return strings.Replace(s.url, "/postgres?", "/"+name+"?", 1)
 }
