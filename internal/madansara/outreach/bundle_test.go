@@ -33,6 +33,24 @@ type bundle struct {
 	segment  uuid.UUID
 	template uuid.UUID
 	cfg      outreach.Config
+	// rendering, when set, is called before each letter is rendered.
+	rendering func(ctx context.Context, letter outreach.Letter) error
+}
+
+// renderer is the real one behind a bundle's rendering.
+type renderer struct {
+	outreach.Renderer
+
+	before func(ctx context.Context, letter outreach.Letter) error
+}
+
+func (r renderer) Render(ctx context.Context, letter outreach.Letter) (outreach.Content, error) {
+	if r.before != nil {
+		if err := r.before(ctx, letter); err != nil {
+			return outreach.Content{}, err
+		}
+	}
+	return r.Renderer.Render(ctx, letter)
 }
 
 var testConfig = outreach.Config{
@@ -64,7 +82,7 @@ func (b *bundle) workers(t *testing.T) *jobs.Queue {
 	require.NoError(t, err)
 	clock := clockwork.NewRealClock()
 	workers := river.NewWorkers()
-	sender := outreach.NewSender(db, clock, outreach.NewLetters(signer, clock), []channel.Adapter{b.provider}, b.cfg)
+	sender := outreach.NewSender(db, clock, renderer{outreach.NewLetters(signer, clock), b.rendering}, []channel.Adapter{b.provider}, b.cfg)
 	require.NoError(t, sender.RegisterWorkers(workers))
 	queue, err := jobs.New(db, jobs.Config{
 		Workers: workers, Queues: map[string]river.QueueConfig{outreach.Queue: {MaxWorkers: 10}},

@@ -93,6 +93,15 @@ func (r *run) failed(m *claimed, subject string, cause error) *record {
 	}}
 }
 
+// interrupted returns what is to be recorded about a message whose sender ran
+// out of time before it was handed to the provider: it waits as before.
+func (r *run) interrupted(m *claimed, cause error) *record {
+	v := verdict{status: Queued, notBefore: r.clock.Now().UTC(), uncounted: true}
+	return &record{or: func(ctx context.Context, tx engardedb.Tx) error {
+		return r.recordFailure(ctx, tx, m, "", fmt.Errorf("the sender's time ended before the message was sent: %w", cause), v)
+	}}
+}
+
 func (r *run) recordFailure(ctx context.Context, tx engardedb.Tx, m *claimed, subject string, cause error, v verdict) error {
 	queries := outreachdb.New(tx)
 	uncounted := 0

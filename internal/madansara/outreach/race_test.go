@@ -170,6 +170,27 @@ func TestASilentServerHoldsNobodyForEver(t *testing.T) {
 	require.Contains(t, unknown.Error, "final dot")
 }
 
+// A letter that a job's end interrupts was never handed to anybody: the next run
+// sends it.
+func TestAJobThatEndsWhileRenderingLosesNoMessage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.cfg.Slice, b.cfg.SendTimeout = 300*time.Millisecond, 300*time.Millisecond
+	var interrupted sync.Once
+	b.rendering = func(ctx context.Context, letter outreach.Letter) (err error) {
+		if letter.Recipient.Email == "person5@example.com" {
+			interrupted.Do(func() {
+				<-ctx.Done()
+				err = ctx.Err()
+			})
+		}
+		return err
+	}
+	b.start(t).contacts(t, 20)
+	report := b.awaitStatus(t, b.startCampaign(t).UUID, outreach.Finished)
+	require.Equal(t, 20, report.Messages[outreach.Sent], asJSON(t, report.Messages))
+}
+
 // A running campaign is one text: editing its template changes nothing of it,
 // and the text that left is what counts as the same content later.
 func TestACampaignSendsItsTemplateAsItWasAtTheStart(t *testing.T) {

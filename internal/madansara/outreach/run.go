@@ -190,6 +190,9 @@ func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 // send renders and sends one message and returns what is to be recorded about it.
 func (r *run) send(ctx context.Context, m *claimed) *record {
 	content, err := r.render(ctx, m)
+	if err != nil && ctx.Err() != nil {
+		return r.interrupted(m, ctx.Err())
+	}
 	if err != nil {
 		return r.failed(m, "", &channel.Error{Kind: channel.Rejected, Stage: "render", Err: err})
 	}
