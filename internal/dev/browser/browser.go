@@ -16,6 +16,7 @@ package browser
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -208,14 +209,26 @@ func (p *Page) Resize(t *testing.T, size Size) {
 	p.Run(t, chromedp.EmulateViewport(int64(size.Width), int64(size.Height), options...))
 }
 
-// Screenshot writes the whole page as the artifact name.png and returns its
-// path.
-func (p *Page) Screenshot(t *testing.T, name string) string {
+// Picture returns the whole page as a PNG.
+func (p *Page) Picture(t *testing.T) []byte {
 	t.Helper()
-	picture := Get(t, p, chromedp.FullScreenshot(100)) // 100 is PNG
-	path := filepath.Join(p.artifacts, name+".png")
-	require.NoError(t, os.WriteFile(path, picture, 0o600))
-	return path
+	return Get(t, p, chromedp.FullScreenshot(100)) // 100 is PNG
+}
+
+// Screenshot keeps a Picture as the artifact name.png. It does nothing when
+// artifacts are not kept: without a graphics card a picture costs as much as
+// all else a test does with the page.
+func (p *Page) Screenshot(t *testing.T, name string) {
+	t.Helper()
+	if kept() {
+		require.NoError(t, os.WriteFile(filepath.Join(p.artifacts, name+".png"), p.Picture(t), 0o600))
+	}
+}
+
+// kept is whether the tests run with -artifacts.
+func kept() bool {
+	artifacts := flag.Lookup("test.artifacts")
+	return artifacts != nil && artifacts.Value.String() == "true"
 }
 
 // Problems returns what the page complained of so far: uncaught exceptions,

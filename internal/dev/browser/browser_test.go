@@ -6,7 +6,6 @@ import (
 	"image/png"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -68,9 +67,7 @@ func TestBrowser(t *testing.T) {
 		page := chromium.Page(t)
 		page.Resize(t, browser.Phone)
 		page.Run(t, chromedp.Navigate(site.URL))
-		picture, err := os.ReadFile(page.Screenshot(t, "phone"))
-		require.NoError(t, err)
-		size, err := png.DecodeConfig(bytes.NewReader(picture))
+		size, err := png.DecodeConfig(bytes.NewReader(page.Picture(t)))
 		require.NoError(t, err)
 		require.Zero(t, size.Width%browser.Phone.Width, size.Width)
 	})
