@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -172,7 +173,11 @@ func (p *Peer) adopt(addresses []netip.Addr, port uint16) {
 		}
 	}
 	if added > 0 || gone > 0 {
-		p.log.Info("mesh peer's addresses", "peer", p.id, "addresses", len(list), "added", added, "gone", gone)
+		level := slog.LevelInfo
+		if len(old) == 0 && gone == 0 {
+			level = slog.LevelDebug // found where the settings say: nothing changed
+		}
+		p.log.Log(context.Background(), level, "mesh peer's addresses", "peer", p.id, "addresses", len(list), "added", added, "gone", gone)
 	}
 }
 

@@ -19,6 +19,7 @@ type Proxy struct {
 	cut   bool
 	delay time.Duration
 	conns map[net.Conn]struct{}
+	done  chan struct{} // closed by Close
 }
 
 // NewProxy listens on loopback and forwards to backend.
@@ -27,7 +28,7 @@ func NewProxy(ctx context.Context, backend string) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	p := &Proxy{listener: listener, backend: backend, conns: map[net.Conn]struct{}{}}
+	p := &Proxy{listener: listener, backend: backend, conns: map[net.Conn]struct{}{}, done: make(chan struct{})}
 	p.ended.Go(p.accept)
 	return p, nil
 }
@@ -59,8 +60,9 @@ func (p *Proxy) Heal() {
 	p.cut, p.delay = false, 0
 }
 
-// Close ends the proxy and waits for its connections.
+// Close ends the proxy and waits for its connections. Call it once.
 func (p *Proxy) Close() {
+	close(p.done)
 	_ = p.listener.Close() // accept ends with it
 	p.Cut()
 	p.ended.Wait()
@@ -114,7 +116,11 @@ func (p *Proxy) pass(to, from net.Conn, slowly bool) {
 		delay := p.delay
 		p.mu.Unlock()
 		if slowly && delay > 0 {
-			time.Sleep(delay)
+			select {
+			case <-time.After(delay): // the line's latency
+			case <-p.done:
+				return
+			}
 		}
 		if n > 0 {
 			if _, err := to.Write(buffer[:n]); err != nil {
