@@ -10,8 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -20,11 +18,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jonboulle/clockwork"
 
+	"github.com/engardehq/madansara/bench/benchdb"
 	"github.com/engardehq/madansara/engardedb"
-	"github.com/engardehq/madansara/internal/dev/postgres"
 	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/madansara/website"
-	"github.com/engardehq/madansara/internal/migrate"
 )
 
 // Options size the run; the zero value is the documented one.
@@ -76,24 +73,12 @@ func (o Options) defaults() Options {
 // Run measures on a throw-away PostgreSQL with fsync on.
 func Run(ctx context.Context, opts Options) (_ Result, err error) {
 	opts = opts.defaults()
-	dir, err := os.MkdirTemp("", "madansara-bench-")
+	database, err := benchdb.Start(ctx)
 	if err != nil {
-		return Result{}, fmt.Errorf("bench: %w", err)
+		return Result{}, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	// The server's own user must reach the cluster inside.
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return Result{}, fmt.Errorf("bench: %w", err)
-	}
-	server, err := postgres.Start(ctx, postgres.Options{Dir: filepath.Join(dir, "cluster")})
-	if err != nil {
-		return Result{}, fmt.Errorf("bench: %w", err)
-	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
-	b := bench{opts: opts, url: server.URL("bench"), tenant: uuid.Must(uuid.NewV7())}
-	if err := server.CreateDatabase(ctx, "bench"); err != nil {
-		return Result{}, fmt.Errorf("bench: %w", err)
-	}
+	defer func() { err = errors.Join(err, database.Stop()) }()
+	b := bench{opts: opts, url: database.URL, tenant: uuid.Must(uuid.NewV7())}
 	if err := b.open(ctx); err != nil {
 		return Result{}, err
 	}
@@ -113,9 +98,6 @@ type bench struct {
 }
 
 func (b *bench) open(ctx context.Context) (err error) {
-	if err := migrate.Up(ctx, b.url); err != nil {
-		return fmt.Errorf("bench: %w", err)
-	}
 	if b.admin, err = pgx.Connect(ctx, b.url); err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}

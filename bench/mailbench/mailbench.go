@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"runtime"
 	"time"
 
@@ -20,14 +18,13 @@ import (
 	"github.com/jonboulle/clockwork"
 	"github.com/riverqueue/river"
 
+	"github.com/engardehq/madansara/bench/benchdb"
 	"github.com/engardehq/madansara/engardedb"
-	"github.com/engardehq/madansara/internal/dev/postgres"
 	"github.com/engardehq/madansara/internal/jobs"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/channel"
 	"github.com/engardehq/madansara/internal/madansara/outreach/channel/email"
 	"github.com/engardehq/madansara/internal/madansara/outreach/tracking"
-	"github.com/engardehq/madansara/internal/migrate"
 )
 
 // Options size the run; the zero value is the documented one.
@@ -71,33 +68,17 @@ func (o Options) defaults() Options {
 // Run measures on a throw-away PostgreSQL with fsync on.
 func Run(ctx context.Context, opts Options) (_ Result, err error) {
 	opts = opts.defaults()
-	dir, err := os.MkdirTemp("", "madansara-bench-")
+	database, err := benchdb.Start(ctx)
 	if err != nil {
-		return Result{}, fmt.Errorf("bench: %w", err)
+		return Result{}, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	// The server's own user must reach the cluster inside.
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return Result{}, fmt.Errorf("bench: %w", err)
-	}
-	server, err := postgres.Start(ctx, postgres.Options{Dir: filepath.Join(dir, "cluster"), Settings: []string{"fsync=on", "synchronous_commit=on"}})
-	if err != nil {
-		return Result{}, fmt.Errorf("bench: %w", err)
-	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
-	if err := server.CreateDatabase(ctx, "bench"); err != nil {
-		return Result{}, fmt.Errorf("bench: %w", err)
-	}
-	url := server.URL("bench")
-	if err := migrate.Up(ctx, url); err != nil {
-		return Result{}, fmt.Errorf("bench: %w", err)
-	}
+	defer func() { err = errors.Join(err, database.Stop()) }()
 	sink, err := startSink(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, sink.close()) }()
-	b := &bench{opts: opts, url: url, sink: sink, clock: clockwork.NewRealClock()}
+	b := &bench{opts: opts, url: database.URL, sink: sink, clock: clockwork.NewRealClock()}
 	return b.run(ctx)
 }
 

@@ -9,8 +9,6 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -20,8 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/engardehq/madansara/internal/dev/postgres"
-	"github.com/engardehq/madansara/internal/migrate"
+	"github.com/engardehq/madansara/bench/benchdb"
 )
 
 // Options size the run; the zero value is the documented one.
@@ -83,26 +80,12 @@ func Run(ctx context.Context, opts Options) (_ *Result, err error) {
 	if opts.Conversions == 0 {
 		opts.Conversions = 10_000
 	}
-	dir, err := os.MkdirTemp("", "madansara-bench-")
+	database, err := benchdb.Start(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.Chmod(dir, 0o755); err != nil { // the database's own user enters it
-		return nil, fmt.Errorf("bench: %w", err)
-	}
-	server, err := postgres.Start(ctx, postgres.Options{Dir: filepath.Join(dir, "cluster")})
-	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
-	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
-	if err := server.CreateDatabase(ctx, "bench"); err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
-	}
-	if err := migrate.Up(ctx, server.URL("bench")); err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
-	}
-	rig, err := Start(ctx, server.URL("bench"), dir, 5)
+	defer func() { err = errors.Join(err, database.Stop()) }()
+	rig, err := Start(ctx, database.URL, database.Dir, 5)
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}

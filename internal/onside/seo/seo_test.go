@@ -49,7 +49,7 @@ func (b bundle) analyze(t *testing.T, url string) onsidetest.Answer {
 func TestGoldenAnalysis(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	shop, err := os.ReadFile("testdata/shop.html")
+	shop, err := os.ReadFile("../page/testdata/shop.html")
 	require.NoError(t, err)
 	b.web.HTML("timachann.example", "/huile-de-ricin", string(shop))
 	b.web.Redirect("timachann.example", "/ricin", http.StatusMovedPermanently, "/huile-de-ricin")
