@@ -155,9 +155,7 @@ func (s *Service) listCampaigns(ctx context.Context, in *listCampaignsInput) (*l
 	}
 	out := &listCampaignsOutput{}
 	out.Body.Campaigns = campaigns
-	if len(campaigns) == in.Limit {
-		out.Body.NextCursor = &campaigns[in.Limit-1].UUID
-	}
+	out.Body.NextCursor = httpkit.NextCursor(campaigns, in.Limit, func(c *Campaign) uuid.UUID { return c.UUID })
 	return out, nil
 }
 
@@ -169,9 +167,7 @@ func (s *Service) listDecisions(ctx context.Context, in *listDecisionsInput) (*l
 	}
 	out := &listDecisionsOutput{}
 	out.Body.Decisions = decisions
-	if len(decisions) == in.Limit {
-		out.Body.NextCursor = &decisions[in.Limit-1].Contact
-	}
+	out.Body.NextCursor = httpkit.NextCursor(decisions, in.Limit, func(d *DecisionRecord) uuid.UUID { return d.Contact })
 	return out, nil
 }
 
@@ -183,9 +179,7 @@ func (s *Service) listMessages(ctx context.Context, in *listMessagesInput) (*lis
 	}
 	out := &listMessagesOutput{}
 	out.Body.Messages = messages
-	if len(messages) == in.Limit {
-		out.Body.NextCursor = &messages[in.Limit-1].UUID
-	}
+	out.Body.NextCursor = httpkit.NextCursor(messages, in.Limit, func(m *Message) uuid.UUID { return m.UUID })
 	return out, nil
 }
 

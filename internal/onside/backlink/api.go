@@ -123,9 +123,7 @@ func (s *Service) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	}
 	out := &listOutput{}
 	out.Body.Backlinks = list
-	if len(list) == in.Limit {
-		out.Body.NextCursor = &list[in.Limit-1].UUID
-	}
+	out.Body.NextCursor = httpkit.NextCursor(list, in.Limit, func(s *Stored) uuid.UUID { return s.UUID })
 	return out, nil
 }
 

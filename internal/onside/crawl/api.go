@@ -114,9 +114,7 @@ func (s *Service) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	}
 	out := &listOutput{}
 	out.Body.Crawls = crawls
-	if len(crawls) == in.Limit {
-		out.Body.NextCursor = &crawls[in.Limit-1].UUID
-	}
+	out.Body.NextCursor = httpkit.NextCursor(crawls, in.Limit, func(c *Crawl) uuid.UUID { return c.UUID })
 	return out, nil
 }
 
@@ -127,8 +125,6 @@ func (s *Service) pages(ctx context.Context, in *pagesInput) (*pagesOutput, erro
 	}
 	out := &pagesOutput{}
 	out.Body.Pages = pages
-	if len(pages) == in.Limit {
-		out.Body.NextCursor = &pages[in.Limit-1].UUID
-	}
+	out.Body.NextCursor = httpkit.NextCursor(pages, in.Limit, func(p *Page) uuid.UUID { return p.UUID })
 	return out, nil
 }

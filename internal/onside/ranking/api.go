@@ -167,9 +167,7 @@ func (s *Service) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	if out.Body.Rankings, err = s.List(ctx, httpkit.Tenant(ctx), filter, before, in.Limit); err != nil {
 		return nil, err
 	}
-	if len(out.Body.Rankings) == in.Limit {
-		out.Body.NextCursor = &out.Body.Rankings[in.Limit-1].UUID
-	}
+	out.Body.NextCursor = httpkit.NextCursor(out.Body.Rankings, in.Limit, func(s *Stored) uuid.UUID { return s.UUID })
 	return out, nil
 }
 

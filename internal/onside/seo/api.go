@@ -114,9 +114,7 @@ func (s *Service) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	}
 	out := &listOutput{}
 	out.Body.Analyses = analyses
-	if len(analyses) == in.Limit {
-		out.Body.NextCursor = &analyses[in.Limit-1].UUID
-	}
+	out.Body.NextCursor = httpkit.NextCursor(analyses, in.Limit, func(s *Summary) uuid.UUID { return s.UUID })
 	return out, nil
 }
 
@@ -127,9 +125,7 @@ func (s *Service) audits(ctx context.Context, in *auditsInput) (*auditsOutput, e
 	}
 	out := &auditsOutput{}
 	out.Body.Audits = audits
-	if len(audits) == in.Limit {
-		out.Body.NextCursor = &audits[in.Limit-1].UUID
-	}
+	out.Body.NextCursor = httpkit.NextCursor(audits, in.Limit, func(a *AuditSummary) uuid.UUID { return a.UUID })
 	return out, nil
 }
 

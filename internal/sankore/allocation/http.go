@@ -83,8 +83,6 @@ func (s *Service) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	}
 	out := &listOutput{}
 	out.Body.Allocations = list
-	if len(list) == in.Limit {
-		out.Body.NextCursor = &list[in.Limit-1].UUID
-	}
+	out.Body.NextCursor = httpkit.NextCursor(list, in.Limit, func(a *Allocation) uuid.UUID { return a.UUID })
 	return out, nil
 }

@@ -195,9 +195,7 @@ func (s *Service) listImports(ctx context.Context, in *importsInput) (*importsOu
 	}
 	out := &importsOutput{}
 	out.Body.Imports = imports
-	if len(imports) == in.Limit {
-		out.Body.NextCursor = &imports[in.Limit-1].UUID
-	}
+	out.Body.NextCursor = httpkit.NextCursor(imports, in.Limit, func(i *Import) uuid.UUID { return i.UUID })
 	return out, nil
 }
 
@@ -213,9 +211,7 @@ func (s *Service) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	}
 	out := &listOutput{}
 	out.Body.Campaigns = campaigns
-	if len(campaigns) == in.Limit {
-		out.Body.NextCursor = &campaigns[in.Limit-1].UUID
-	}
+	out.Body.NextCursor = httpkit.NextCursor(campaigns, in.Limit, func(c *Campaign) uuid.UUID { return c.UUID })
 	return out, nil
 }
 

@@ -109,9 +109,7 @@ func (s *Service) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	}
 	out := &listOutput{}
 	out.Body.Segments = segments
-	if len(segments) == in.Limit {
-		out.Body.NextCursor = &segments[in.Limit-1].UUID
-	}
+	out.Body.NextCursor = httpkit.NextCursor(segments, in.Limit, func(s *Segment) uuid.UUID { return s.UUID })
 	return out, nil
 }
 
@@ -140,8 +138,6 @@ func (s *Service) members(ctx context.Context, rules Rule, after uuid.UUID, limi
 	}
 	out := &membersOutput{}
 	out.Body.Count, out.Body.Members = count, members
-	if len(members) == limit {
-		out.Body.NextCursor = &members[limit-1].ContactUUID
-	}
+	out.Body.NextCursor = httpkit.NextCursor(members, limit, func(m *Member) uuid.UUID { return m.ContactUUID })
 	return out, nil
 }
