@@ -25,11 +25,11 @@ run: ## Start everything on this machine: database, service, demo shop, mailbox
 build: ## Build the binary into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/madansara ./cmd/madansara
 
-test: ## Run every test with the race detector, on a real PostgreSQL and a real browser
+test: ## Run every test with the race detector, on a real PostgreSQL and a real browser (vet is part of lint)
 	@scripts/install-missing postgres gcc node chromium
 	npm --prefix e2e/segment ci --no-audit --no-fund --loglevel=error
 	npm --prefix web/tracker ci --no-audit --no-fund --loglevel=error && npm --prefix web/tracker test --silent
-	go run ./internal/dbtest/testserver -- go test -race -timeout 20m $(TESTFLAGS) ./...
+	go run ./internal/dbtest/testserver -- go test -race -vet=off -timeout 20m $(TESTFLAGS) ./...
 
 check: lint current test ## What CI runs
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -173,11 +172,11 @@ func (p *Peer) adopt(addresses []netip.Addr, port uint16) {
 		}
 	}
 	if added > 0 || gone > 0 {
-		level := slog.LevelInfo
-		if len(old) == 0 && gone == 0 {
-			level = slog.LevelDebug // found where the settings say: nothing changed
+		say := p.log.Info
+		if len(old) == 0 {
+			say = p.log.Debug // found where the settings say: nothing changed
 		}
-		p.log.Log(context.Background(), level, "mesh peer's addresses", "peer", p.id, "addresses", len(list), "added", added, "gone", gone)
+		say("mesh peer's addresses", "peer", p.id, "addresses", len(list), "added", added, "gone", gone)
 	}
 }
 
