@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/engardehq/madansara/internal/config"
 )
@@ -100,8 +101,12 @@ func fail(p process, err error) int {
 	if err == nil {
 		return 0
 	}
-	for line := range strings.SplitSeq(strings.TrimSpace(err.Error()), "\n") {
-		fmt.Fprintln(p.stderr, "madansara: "+line)
+	text := strings.TrimSpace(err.Error())
+	if connect := (*pgconn.ConnectError)(nil); errors.As(err, &connect) {
+		text += " (is PostgreSQL there, and ENGARDE_DATABASE_URL right?)"
+	}
+	for line := range strings.SplitSeq(text, "\n") {
+		fmt.Fprintln(p.stderr, "madansara: "+strings.TrimSpace(line))
 	}
 	if usage := (usageError{}); errors.As(err, &usage) {
 		return exitUsage

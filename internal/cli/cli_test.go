@@ -64,7 +64,7 @@ func TestExitCodesAndOneLineErrors(t *testing.T) {
 		"unknown service":     {nil, []string{"serve", "banana"}, exitUsage, "banana"},
 		"bad variable":        {[]string{"PORT=x"}, []string{"config"}, exitUsage, "PORT="},
 		"up in production":    {productionEnvironment(), []string{"up"}, exitUsage, "madansara serve"},
-		"no database answers": {[]string{"ENGARDE_DATABASE_URL=postgres://a:hunter2@127.0.0.1:1/x?sslmode=disable"}, []string{"migrate"}, exitFailed, "database"},
+		"no database answers": {[]string{"ENGARDE_DATABASE_URL=postgres://a:hunter2@127.0.0.1:1/x?sslmode=disable"}, []string{"migrate"}, exitFailed, "ENGARDE_DATABASE_URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
