@@ -61,9 +61,11 @@ func (a *App) workMadanSara(models *attribution.Service, letters *outreach.Lette
 	models.RegisterWorkers(workers)
 	models.OnAttributed(kept.conversions(func() *jobs.Queue { return a.queue }))
 	insight.NewAsker(insight.NewCounter(a.db, clock), a.mesh).RegisterWorkers(workers)
-	if err := outreach.NewSender(a.db, clock, letters, adapters, mailing).RegisterWorkers(workers); err != nil {
+	sender := outreach.NewSender(a.db, clock, letters, adapters, mailing)
+	if err := sender.RegisterWorkers(workers); err != nil {
 		return kept, err
 	}
+	a.opts.Telemetry.Registry.MustRegister(sender.Collector())
 	outbox.NewDelivery(a.db, a.mesh.Sync(), clock, outbox.Config{Logger: logger}).RegisterWorkers(workers)
 	if err := a.makeQueue(workers, map[string]river.QueueConfig{
 		river.QueueDefault: {MaxWorkers: 4},
@@ -112,6 +114,7 @@ func (a *App) serveMadanSara(models *attribution.Service, signer *tracking.Signe
 		Limits: website.DefaultLimits(),
 	})
 	a.closing(ingest.Close)
+	a.opts.Telemetry.Registry.MustRegister(ingest.Collector())
 	a.opts.Telemetry.Watch("ingest_waiting_events", "Events that wait for their transaction.", ingest.Waiting)
 	ingest.Handle(router.Mux())
 	tracking.New(a.db, signer, facts, clock).Routes(router.Mux())

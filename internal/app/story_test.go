@@ -46,6 +46,8 @@ func TestTheWiringCarriesAnEventToAConversion(t *testing.T) {
 		func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+secret) })
 	require.Less(t, answer.Code, 300, answer.Body)
 
+	_, metrics := get(t, service, "/metrics")
+	require.Contains(t, string(metrics), `ingest_events_total{outcome="committed"} 1`)
 	status, body := get(t, service, "/api/v1/conversion/events", "Authorization", "Bearer "+secret)
 	require.Equal(t, http.StatusOK, status)
 	var list struct {

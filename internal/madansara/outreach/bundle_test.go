@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/require"
 
@@ -34,6 +35,7 @@ type bundle struct {
 	template uuid.UUID
 	cfg      outreach.Config
 	// rendering, when set, is called before each letter is rendered.
+	metrics   prometheus.Collector
 	rendering func(ctx context.Context, letter outreach.Letter) error
 }
 
@@ -84,6 +86,7 @@ func (b *bundle) workers(t *testing.T) *jobs.Queue {
 	workers := river.NewWorkers()
 	sender := outreach.NewSender(db, clock, renderer{outreach.NewLetters(signer, clock), b.rendering}, []channel.Adapter{b.provider}, b.cfg)
 	require.NoError(t, sender.RegisterWorkers(workers))
+	b.metrics = sender.Collector()
 	queue, err := jobs.New(db, jobs.Config{
 		Workers: workers, Queues: map[string]river.QueueConfig{outreach.Queue: {MaxWorkers: 10}},
 		PollInterval: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),

@@ -3,6 +3,7 @@ package outreach_test
 import (
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/engardehq/madansara/internal/madansara/outreach"
@@ -30,4 +31,11 @@ func TestACampaignWritesToEverybodyOnce(t *testing.T) {
 	require.Equal(t, "Hello Ti", message.Subject)
 	require.Equal(t, "250 ok", message.ProviderReply)
 	require.NotNil(t, message.SentAt)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(b.metrics)
+	metrics, err := registry.Gather()
+	require.NoError(t, err)
+	require.Len(t, metrics, 1)
+	require.Len(t, metrics[0].GetMetric(), 1, "nothing but sent")
+	require.InDelta(t, 250, metrics[0].GetMetric()[0].GetCounter().GetValue(), 0)
 }

@@ -88,7 +88,7 @@ func (r *run) failed(m *claimed, subject string, cause error) *record {
 		r.unreachable = cause
 	}
 	r.paused = v.pause != ""
-	return &record{or: func(ctx context.Context, tx engardedb.Tx) error {
+	return &record{outcome: v.status, or: func(ctx context.Context, tx engardedb.Tx) error {
 		return r.recordFailure(ctx, tx, m, subject, cause, v)
 	}}
 }
@@ -97,7 +97,7 @@ func (r *run) failed(m *claimed, subject string, cause error) *record {
 // out of time before it was handed to the provider: it waits as before.
 func (r *run) interrupted(m *claimed, cause error) *record {
 	v := verdict{status: Queued, notBefore: r.clock.Now().UTC(), uncounted: true}
-	return &record{or: func(ctx context.Context, tx engardedb.Tx) error {
+	return &record{outcome: v.status, or: func(ctx context.Context, tx engardedb.Tx) error {
 		return r.recordFailure(ctx, tx, m, "", fmt.Errorf("the sender's time ended before the message was sent: %w", cause), v)
 	}}
 }

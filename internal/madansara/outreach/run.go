@@ -55,6 +55,7 @@ func (r *run) work(ctx context.Context) error {
 	message, err := r.step(ctx, nil, true)
 	for err == nil && message != nil {
 		record := r.send(ctx, message)
+		record.channel = message.channel
 		more := r.unreachable == nil && !r.paused && ctx.Err() == nil && !jobs.Stopping(ctx) &&
 			r.clock.Now().Before(end) && r.wait(slice) == nil
 		message, err = r.step(ctx, record, more)
@@ -136,8 +137,10 @@ func slots(campaign outreachdb.OutreachCampaign, cfg Config) int {
 
 // record is what became of a message: sent, or something else to be stored.
 type record struct {
-	sent *sentMessage
-	or   func(ctx context.Context, tx engardedb.Tx) error
+	channel string
+	outcome Status
+	sent    *sentMessage
+	or      func(ctx context.Context, tx engardedb.Tx) error
 }
 
 type sentMessage struct {
@@ -173,6 +176,9 @@ func (r *run) step(ctx context.Context, last *record, more bool) (next *claimed,
 	})
 	if err != nil {
 		return nil, err
+	}
+	if last != nil {
+		r.messages.WithLabelValues(last.channel, string(last.outcome)).Inc()
 	}
 	return next, nil
 }
@@ -213,7 +219,7 @@ func (r *run) send(ctx context.Context, m *claimed) *record {
 		return r.failed(m, content.Subject, err)
 	}
 	r.failures = 0
-	return &record{sent: &sentMessage{message: m.message, at: r.clock.Now().UTC(), reply: receipt.Reply, subject: content.Subject}}
+	return &record{outcome: Sent, sent: &sentMessage{message: m.message, at: r.clock.Now().UTC(), reply: receipt.Reply, subject: content.Subject}}
 }
 
 func (r *run) session(ctx context.Context, name string) (channel.Session, error) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 
 	"github.com/engardehq/madansara/engardedb"
@@ -77,11 +78,12 @@ type Sender struct {
 	cfg      Config
 	adapters map[string]channel.Adapter
 	renderer Renderer
+	messages *prometheus.CounterVec // channel, outcome
 }
 
 // NewSender returns a Sender over the given channels.
 func NewSender(db *engardedb.DB, clock clockwork.Clock, renderer Renderer, adapters []channel.Adapter, cfg Config) *Sender {
-	s := &Sender{db: db, clock: clock, cfg: cfg.withDefaults(), renderer: renderer, adapters: map[string]channel.Adapter{}}
+	s := &Sender{db: db, clock: clock, cfg: cfg.withDefaults(), renderer: renderer, adapters: map[string]channel.Adapter{}, messages: newMessageCounter()}
 	for _, adapter := range adapters {
 		s.adapters[adapter.Channel()] = adapter
 	}

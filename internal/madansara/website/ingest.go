@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/fault"
@@ -72,6 +73,9 @@ func NewIngest(cfg Config) *Ingest {
 // Close takes no more events, commits those that wait, and returns when that
 // is done or ctx ends. Call it after the HTTP server has stopped taking requests.
 func (in *Ingest) Close(ctx context.Context) error { return in.queue.close(ctx) }
+
+// Collector publishes what became of the events this process was sent.
+func (in *Ingest) Collector() prometheus.Collector { return in.queue.written }
 
 // Waiting returns how many events wait for a transaction, for metrics.
 func (in *Ingest) Waiting() int { return in.queue.waitingEvents() }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/engardehq/madansara/internal/fault"
 	"github.com/engardehq/madansara/internal/madansara/website/segment"
@@ -77,6 +78,8 @@ type queue struct {
 	writer writer
 	clock  clockwork.Clock
 	logger *slog.Logger
+	// written counts events by what became of them.
+	written *prometheus.CounterVec
 
 	mu      sync.Mutex
 	wake    *sync.Cond
@@ -94,8 +97,15 @@ type waiting struct {
 	bytes       int
 }
 
+func newEventCounter() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ingest_events_total",
+		Help: "Well-formed events by what became of them: committed (repeated ones too), refused by the database, or failed, to be sent again.",
+	}, []string{"outcome"})
+}
+
 func newQueue(limits Limits, w writer, clock clockwork.Clock, logger *slog.Logger) *queue {
-	q := &queue{limits: limits, writer: w, clock: clock, logger: logger, tenants: map[uuid.UUID]*waiting{}}
+	q := &queue{limits: limits, writer: w, clock: clock, logger: logger, written: newEventCounter(), tenants: map[uuid.UUID]*waiting{}}
 	q.wake = sync.NewCond(&q.mu)
 	for range limits.Committers {
 		q.workers.Go(q.commitUntilClosed)
@@ -237,13 +247,16 @@ func (q *queue) writeGroup(ctx context.Context, tenant uuid.UUID, rows []row, ou
 	err := q.writer.write(ctx, tenant, rows)
 	switch {
 	case err == nil:
+		q.written.WithLabelValues("committed").Add(float64(len(rows)))
 	case isPoison(err) && len(rows) == 1:
 		r := rows[0]
+		q.written.WithLabelValues("refused").Inc()
 		outcomes[r.from].refused = append(outcomes[r.from].refused, refusedEvent{index: r.index, message: poisonReason(err)})
 	case isPoison(err):
 		q.writeGroup(ctx, tenant, rows[:len(rows)/2], outcomes)
 		q.writeGroup(ctx, tenant, rows[len(rows)/2:], outcomes)
 	default:
+		q.written.WithLabelValues("failed").Add(float64(len(rows)))
 		q.logger.ErrorContext(ctx, "events were not committed",
 			slog.Int("events", len(rows)), slog.String("tenant_uuid", tenant.String()), slog.Any("error", err))
 		for _, r := range rows {
