@@ -21,7 +21,8 @@ type ServerConfig struct {
 	Timeout time.Duration        // the most time any call gets; 0: [DefaultTimeout]
 	MaxBody int64                // bytes; 0: [signature.DefaultMaxBody]
 	Nonces  signature.NonceStore // shared by replicas; nil: in this process's memory
-	// LegacySecrets admits X-Service-Secret with one of them; empty: never.
+	// LegacySecrets admits X-Service-Secret with one of them; empty: never. None may
+	// be among Secrets.
 	LegacySecrets []string
 	Logger        *slog.Logger    // nil: slog.Default()
 	Clock         clockwork.Clock // nil: the real one

@@ -18,7 +18,7 @@ import (
 	"github.com/engardehq/madansara/mesh/signature"
 )
 
-var meshSecret = strings.Repeat("m", 32)
+var meshSecret, legacySecret = strings.Repeat("m", 32), strings.Repeat("l", 32)
 
 // TestEveryServiceStarts builds each service on one database, and asks it who it is.
 func TestEveryServiceStarts(t *testing.T) {
@@ -73,7 +73,7 @@ func startService(t *testing.T, id, databaseURL string, environment ...string) *
 // TestAPeerIsKnownByItsSignature calls an operation of a tenant as another service does.
 func TestAPeerIsKnownByItsSignature(t *testing.T) {
 	t.Parallel()
-	service := startService(t, mesh.MadanSara, dbtest.URL(t), "SERVICE_MESH_ACCEPT_LEGACY", "true")
+	service := startService(t, mesh.MadanSara, dbtest.URL(t), "SERVICE_MESH_ACCEPT_LEGACY", "true", "SERVICE_MESH_LEGACY_SECRET", legacySecret)
 	tenant, err := service.Accounts().CreateTenant(t.Context(), account.Tenant{Name: "Shop"})
 	require.NoError(t, err)
 	keys, err := signature.NewKeys(meshSecret)
@@ -109,15 +109,20 @@ func TestAPeerIsKnownByItsSignature(t *testing.T) {
 		r.URL.RawQuery = "currency=EUR"
 	})
 	require.Equal(t, http.StatusUnauthorized, status, body)
-	status, body = call(func(r *http.Request) {
-		r.Header.Set(signature.HeaderSecret, meshSecret)
-		r.Header.Set(signature.HeaderSource, mesh.Onside)
-		r.Header.Set(signature.HeaderTenant, tenant.String())
-	})
+	unsigned := func(secret string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Header.Set(signature.HeaderSecret, secret)
+			r.Header.Set(signature.HeaderSource, mesh.Onside)
+			r.Header.Set(signature.HeaderTenant, tenant.String())
+		}
+	}
+	status, body = call(unsigned(legacySecret))
 	require.Equal(t, http.StatusOK, status, "the older form is accepted where a setting says so: %s", body)
+	status, body = call(unsigned(meshSecret))
+	require.Equal(t, http.StatusUnauthorized, status, "what signs is never sent: %s", body)
 
 	// Whoever holds the mesh's secret still makes nobody an owner, and no keys.
-	core := startService(t, mesh.Core, dbtest.URL(t), "SERVICE_MESH_ACCEPT_LEGACY", "true")
+	core := startService(t, mesh.Core, dbtest.URL(t), "SERVICE_MESH_ACCEPT_LEGACY", "true", "SERVICE_MESH_LEGACY_SECRET", legacySecret)
 	for _, act := range []struct{ method, path, body string }{
 		{http.MethodGet, "/api/v1/keys", ""},
 		{http.MethodPost, "/api/v1/keys", `{"kind":"secret","name":"x","scopes":["*"]}`},
@@ -130,7 +135,7 @@ func TestAPeerIsKnownByItsSignature(t *testing.T) {
 			r.Header.Set("Content-Type", "application/json")
 			r.Header.Set(signature.HeaderTenant, tenant.String())
 			if legacy {
-				r.Header.Set(signature.HeaderSecret, meshSecret)
+				r.Header.Set(signature.HeaderSecret, legacySecret)
 				r.Header.Set(signature.HeaderSource, mesh.Onside)
 			} else {
 				require.NoError(t, signer.Sign(r, mesh.Core))
@@ -143,7 +148,7 @@ func TestAPeerIsKnownByItsSignature(t *testing.T) {
 
 	strict := startService(t, mesh.Onside, dbtest.URL(t))
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/health", nil)
-	r.Header.Set(signature.HeaderSecret, meshSecret)
+	r.Header.Set(signature.HeaderSecret, legacySecret)
 	r.Header.Set(signature.HeaderSource, mesh.Sankore)
 	w := httptest.NewRecorder()
 	strict.Handler().ServeHTTP(w, r)

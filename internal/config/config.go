@@ -69,8 +69,10 @@ type Config struct {
 	ServiceMeshTimeout        Seconds `env:"SERVICE_MESH_TIMEOUT" envDefault:"30" example:"30"`
 	CircuitBreakerThreshold   int     `env:"CIRCUIT_BREAKER_THRESHOLD" envDefault:"5" example:"5"`
 	// ServiceMeshAcceptLegacy lets peers in that send X-Service-Secret instead of
-	// signing. That form protects neither the body nor against replay.
+	// signing. That form protects neither the body nor against replay, and its secret
+	// travels with every call: it has one of its own, which signs nothing.
 	ServiceMeshAcceptLegacy bool   `env:"SERVICE_MESH_ACCEPT_LEGACY" envDefault:"false" example:"true"`
+	ServiceMeshLegacySecret Secret `env:"SERVICE_MESH_LEGACY_SECRET" example:"the output of: openssl rand -hex 32"`
 	CoreURL                 string `env:"ENGARDE_CORE_URL" envDefault:"http://127.0.0.1:8000" example:"http://engarde-core.railway.internal:8000"`
 	OnsideURL               string `env:"ONSIDE_URL" envDefault:"http://127.0.0.1:8001" example:"http://onside.railway.internal:8001"`
 	MadanSaraURL            string `env:"MADAN_SARA_URL" envDefault:"http://127.0.0.1:8002" example:"http://madan-sara.railway.internal:8002"`

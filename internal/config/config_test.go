@@ -119,6 +119,14 @@ func TestBadValuesNameTheVariableAndAnExample(t *testing.T) {
 		{production, []string{"SERVICE_MESH_SECRET_PREVIOUS", "hunter2"}, "SERVICE_MESH_SECRET_PREVIOUS", "32"},
 		{production, []string{"ONSIDE_URL", "http://onside.example.com"}, "ONSIDE_URL", "https"},
 		{nil, []string{"SERVICE_MESH_SECRET", "hunter2"}, "SERVICE_MESH_SECRET", "16"},
+		{nil, []string{"SERVICE_MESH_ACCEPT_LEGACY", "true"}, "SERVICE_MESH_LEGACY_SECRET", "not set although SERVICE_MESH_ACCEPT_LEGACY"},
+		{nil, []string{"SERVICE_MESH_LEGACY_SECRET", "hunter2"}, "SERVICE_MESH_LEGACY_SECRET", "16"},
+		{production, []string{"SERVICE_MESH_LEGACY_SECRET", "hunter2 hunter2 hunter2"}, "SERVICE_MESH_LEGACY_SECRET", "32"},
+		{production, []string{"SERVICE_MESH_ACCEPT_LEGACY", "true", "SERVICE_MESH_LEGACY_SECRET", strings.Repeat("m", 32)}, "SERVICE_MESH_LEGACY_SECRET", "is SERVICE_MESH_SECRET;"},
+		{
+			production, []string{"SERVICE_MESH_SECRET_PREVIOUS", strings.Repeat("p", 32), "SERVICE_MESH_LEGACY_SECRET", strings.Repeat("p", 32)},
+			"SERVICE_MESH_LEGACY_SECRET", "is SERVICE_MESH_SECRET_PREVIOUS;",
+		},
 		{nil, []string{"SERVICE_MESH_TIMEOUT", "0"}, "SERVICE_MESH_TIMEOUT", "more than 0"},
 		{nil, []string{"CIRCUIT_BREAKER_THRESHOLD", "0"}, "CIRCUIT_BREAKER_THRESHOLD", "between"},
 		{nil, []string{"SANKORE_URL", "sankore:8003"}, "SANKORE_URL", "base URL"},
@@ -176,6 +184,19 @@ func TestDKIMKeys(t *testing.T) {
 	none, err := config.Config{}.DKIMKey()
 	require.NoError(t, err)
 	require.Nil(t, none)
+}
+
+func TestTheOlderFormHasASecretOfItsOwn(t *testing.T) {
+	t.Parallel()
+	legacy := strings.Repeat("l", 32)
+	c, err := config.Load(with(production, "SERVICE_MESH_LEGACY_SECRET", legacy))
+	require.NoError(t, err, "it may wait for its switch")
+	require.Empty(t, c.LegacySecrets())
+	c, err = config.Load(with(production, "SERVICE_MESH_LEGACY_SECRET", legacy, "SERVICE_MESH_ACCEPT_LEGACY", "true"))
+	require.NoError(t, err)
+	require.Equal(t, []string{legacy}, c.LegacySecrets())
+	require.NotContains(t, c.MeshSecrets(), legacy)
+	require.NotContains(t, strings.Join(c.Lines(), "\n"), legacy)
 }
 
 func TestEveryProblemIsTold(t *testing.T) {

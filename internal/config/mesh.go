@@ -24,6 +24,15 @@ func (c Config) MeshSecrets() []string {
 	return secrets
 }
 
+// LegacySecrets returns the secrets that let a caller in without a signature: none
+// unless that is accepted.
+func (c Config) LegacySecrets() []string {
+	if !c.ServiceMeshAcceptLegacy {
+		return nil
+	}
+	return []string{string(c.ServiceMeshLegacySecret)}
+}
+
 func (c *checker) mesh(cfg Config) {
 	shortest := signature.MinSecret
 	if cfg.IsProduction() {
@@ -39,6 +48,7 @@ func (c *checker) mesh(cfg Config) {
 	if cfg.ServiceMeshSecretPrevious != "" && len(cfg.ServiceMeshSecretPrevious) < shortest {
 		c.badf("SERVICE_MESH_SECRET_PREVIOUS", "has %d characters; at least %d are needed", len(cfg.ServiceMeshSecretPrevious), shortest)
 	}
+	c.legacy(cfg, shortest)
 	if cfg.ServiceMeshTimeout <= 0 {
 		c.badf("SERVICE_MESH_TIMEOUT", "must be more than 0 seconds")
 	}
@@ -53,6 +63,23 @@ func (c *checker) mesh(cfg Config) {
 		case cfg.IsProduction() && u.Scheme == "http" && !isPrivate(u.Hostname()):
 			c.badf(peer.name, "must be https in production, or a host on a private network (*.railway.internal, loopback)")
 		}
+	}
+}
+
+// legacy checks the secret of the older form, also while that is not accepted: it may
+// be by the next start.
+func (c *checker) legacy(cfg Config, shortest int) {
+	const name = "SERVICE_MESH_LEGACY_SECRET"
+	switch secret := cfg.ServiceMeshLegacySecret; {
+	case secret == "" && cfg.ServiceMeshAcceptLegacy:
+		c.badf(name, "is not set although SERVICE_MESH_ACCEPT_LEGACY is true: the callers let in by it send a secret of their own")
+	case secret == "":
+	case len(secret) < shortest:
+		c.badf(name, "has %d characters; at least %d are needed", len(secret), shortest)
+	case secret == cfg.ServiceMeshSecret:
+		c.badf(name, "is SERVICE_MESH_SECRET; it travels in a header, and whoever sees it could sign")
+	case secret == cfg.ServiceMeshSecretPrevious:
+		c.badf(name, "is SERVICE_MESH_SECRET_PREVIOUS; it travels in a header, and whoever sees it could sign")
 	}
 }
 

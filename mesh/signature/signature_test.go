@@ -274,25 +274,28 @@ func TestTheOlderFormNeedsItsOption(t *testing.T) {
 		return r
 	}
 	off := setup(t, nil)
-	_, code := send(t, off.server.Client(), legacy(off, secret))
+	const sent, sentBefore = "a secret that travels in a header", "the one that travelled before it"
+	_, code := send(t, off.server.Client(), legacy(off, sent))
 	require.Equal(t, "signature_missing", code)
 
-	on := setup(t, func(c *signature.VerifierConfig) { c.LegacySecrets = []string{oldSecret, secret} })
-	for _, value := range []string{secret, oldSecret} {
+	on := setup(t, func(c *signature.VerifierConfig) { c.LegacySecrets = []string{sentBefore, sent} })
+	for _, value := range []string{sent, sentBefore} {
 		status, _ := send(t, on.server.Client(), legacy(on, value))
 		require.Equal(t, http.StatusOK, status)
 	}
 	require.Equal(t, signature.Identity{Source: "python-peer", Legacy: true}, on.identity)
-	_, code = send(t, on.server.Client(), legacy(on, secret+"x"))
-	require.Equal(t, "signature_mismatch", code)
+	for _, value := range []string{sent + "x", secret, ""} {
+		_, code = send(t, on.server.Client(), legacy(on, value))
+		require.Equal(t, "signature_mismatch", code, "%q", value)
+	}
 
-	nameless := legacy(on, secret)
+	nameless := legacy(on, sent)
 	nameless.Header.Del(signature.HeaderSource)
 	_, code = send(t, on.server.Client(), nameless)
 	require.Equal(t, "signature_malformed", code)
 
 	// A wrong signature is not saved by a right secret.
-	signed := legacy(on, secret)
+	signed := legacy(on, sent)
 	require.NoError(t, on.signer.Sign(signed, "onside"))
 	signed.URL.Path = "/other"
 	_, code = send(t, on.server.Client(), signed)
@@ -368,6 +371,8 @@ func TestWeakOrMissingConfigurationIsRefused(t *testing.T) {
 	require.Error(t, err)
 	_, err = signature.NewVerifier(signature.VerifierConfig{Service: "onside", Keys: keys(t, secret), LegacySecrets: []string{"short"}})
 	require.Error(t, err)
+	_, err = signature.NewVerifier(signature.VerifierConfig{Service: "onside", Keys: keys(t, secret, oldSecret), LegacySecrets: []string{"one of its own, and", oldSecret}})
+	require.ErrorContains(t, err, "legacy secret 2 also signs", "what travels in a header must not sign")
 }
 
 // TestNoncesAreFreshOnceAndNeverForgottenEarly runs random histories against a plain model.

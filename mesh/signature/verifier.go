@@ -26,7 +26,8 @@ type VerifierConfig struct {
 	MaxLifetime time.Duration // the longest a signature may be valid; 0: [DefaultLifetime]
 	MaxBody     int64         // in bytes; larger ones are refused with 413; 0: [DefaultMaxBody]
 
-	// LegacySecrets, when not empty, admits X-Service-Secret with one of them.
+	// LegacySecrets, when not empty, admits X-Service-Secret with one of them. None
+	// may be one that Keys are made of.
 	LegacySecrets []string
 
 	// Refused, if set, is told of each request that is refused.
@@ -130,6 +131,9 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	for i, secret := range config.LegacySecrets {
 		if len(secret) < MinSecret {
 			return nil, fmt.Errorf("verifier: legacy secret %d has %d bytes, fewer than %d", i+1, len(secret), MinSecret)
+		}
+		if config.Keys.byID[KeyID(secret)] != nil {
+			return nil, fmt.Errorf("verifier: legacy secret %d also signs; whoever sees it in a header could sign with it", i+1)
 		}
 		v.legacy = append(v.legacy, sha256.Sum256([]byte(secret)))
 	}

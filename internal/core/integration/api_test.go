@@ -115,7 +115,7 @@ func TestNobodyElseIsGivenThem(t *testing.T) {
 	// The Python peers' secret in a header is not a signature.
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.server.URL+path, http.NoBody)
 	require.NoError(t, err)
-	request.Header.Set("X-Service-Secret", meshSecret)
+	request.Header.Set("X-Service-Secret", sentSecret)
 	request.Header.Set("X-Service-Source", mesh.MadanSara)
 	request.Header.Set("X-Test-Tenant", b.tenant.String())
 	response, err := b.server.Client().Do(request)

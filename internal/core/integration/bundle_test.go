@@ -28,6 +28,7 @@ import (
 
 const (
 	meshSecret = "a secret of the mesh that is long enough"
+	sentSecret = "a secret that travels in a header"
 	oldKey     = "an old key: 32 bytes, 32 of them"
 	newKey     = "the new key: 32 bytes, 32 of it!"
 	apiKey     = "SG.a-very-secret-api-key.that-nobody-may-see-1234"
@@ -95,7 +96,7 @@ func setup(t *testing.T) *bundle {
 	router := httpkit.NewRouter(httpkit.RouterConfig{Title: "Core", Version: "1", Authenticator: accounts, Logger: logger})
 	b.integrations.Register(router.API())
 	handler := router.Handler()
-	guard, err := mesh.NewServer(mesh.ServerConfig{Service: mesh.Core, Secrets: []string{meshSecret}, LegacySecrets: []string{meshSecret}, Logger: logger})
+	guard, err := mesh.NewServer(mesh.ServerConfig{Service: mesh.Core, Secrets: []string{meshSecret}, LegacySecrets: []string{sentSecret}, Logger: logger})
 	require.NoError(t, err)
 	signed := guard(asPeer(handler))
 	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
