@@ -52,5 +52,7 @@
 // mesh_attempts_total by kind (first, retry, failover, hedge, over_budget),
 // mesh_circuit_changes_total, mesh_addresses by state, mesh_calls_under_way,
 // mesh_peer_healthy. [Mesh.Status] is the part of /health that tells of peers. Changes
-// of circuits and of addresses are logged.
+// of circuits and of addresses are logged. A server counts what it refuses in
+// mesh_calls_refused_total by reason, and logs of each reason at most ten at once and
+// then one a second, with left_out: how many it did not.
 package mesh

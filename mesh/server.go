@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -24,8 +25,9 @@ type ServerConfig struct {
 	// LegacySecrets admits X-Service-Secret with one of them; empty: never. None may
 	// be among Secrets.
 	LegacySecrets []string
-	Logger        *slog.Logger    // nil: slog.Default()
-	Clock         clockwork.Clock // nil: the real one
+	Logger        *slog.Logger          // nil: slog.Default()
+	Registerer    prometheus.Registerer // nil: metrics are kept, and not shown
+	Clock         clockwork.Clock       // nil: the real one
 }
 
 // NewServer returns the middleware that stands before every handler for peers:
@@ -42,13 +44,14 @@ func NewServer(config ServerConfig) (func(http.Handler) http.Handler, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
+	refused, err := newRefusals(config.Logger, config.Clock, config.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("mesh server: %w", err)
+	}
 	verifier, err := signature.NewVerifier(signature.VerifierConfig{
 		Keys: keys, Service: config.Service, Nonces: config.Nonces, MaxBody: config.MaxBody,
 		LegacySecrets: config.LegacySecrets, Clock: config.Clock,
-		Refused: func(r *http.Request, refusal *signature.Refusal) {
-			config.Logger.WarnContext(r.Context(), "mesh call refused", "reason", string(refusal.Reason), "error", refusal,
-				"source", clip(r.Header.Get(signature.HeaderSource)), "method", r.Method, "remote", r.RemoteAddr)
-		},
+		Refused: refused.tell,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("mesh server: %w", err)
@@ -58,9 +61,6 @@ func NewServer(config ServerConfig) (func(http.Handler) http.Handler, error) {
 		return verifier.Middleware(deadlines(continueTrace(next)))
 	}, nil
 }
-
-// clip bounds what a stranger can write into the log.
-func clip(text string) string { return text[:min(len(text), 64)] }
 
 // continueTrace takes up the caller's W3C trace context, unless a tracing
 // middleware before it already has.
