@@ -16,10 +16,16 @@ import (
 
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/unicode"
+
+	"github.com/engardehq/madansara/internal/csvbound"
 )
 
-// MaxRows of a file that are read.
-const MaxRows = 50_000
+// Bounds of a file; exports have some tens of columns.
+const (
+	MaxRows    = 50_000
+	MaxColumns = 500
+	MaxField   = 32 << 10 // bytes of a value
+)
 
 // BadRow is a row that cannot be taken, and why.
 type BadRow struct {
@@ -33,13 +39,14 @@ type Table struct {
 	// Bad are the rows that are no CSV.
 	Bad []BadRow
 
-	columns map[string]int
+	columns map[string]int // where a row's cells have the column's value
+	kept    []int          // where the file has those of a row's cells
 }
 
 // Row is a line of a table.
 type Row struct {
 	Line  int
-	cells []string
+	cells []string // of the columns that are known: what nobody asks for is not kept
 	table *Table
 }
 
@@ -66,7 +73,10 @@ func Read(content []byte, headings map[string][]string, required ...string) (*Ta
 	table := &Table{columns: map[string]int{}}
 	reader := csv.NewReader(strings.NewReader(text))
 	reader.Comma = separator(text)
-	reader.FieldsPerRecord, reader.LazyQuotes, reader.ReuseRecord = -1, true, false
+	reader.FieldsPerRecord, reader.LazyQuotes, reader.ReuseRecord = -1, true, true
+	if line, wide := csvbound.WiderThan(text, reader.Comma, MaxColumns); wide {
+		return nil, fmt.Errorf("line %d has more than %d columns; export fewer", line, MaxColumns)
+	}
 	first := true
 	for {
 		cells, err := reader.Read()
@@ -95,12 +105,28 @@ func Read(content []byte, headings map[string][]string, required ...string) (*Ta
 		if len(table.Rows) == MaxRows {
 			return nil, fmt.Errorf("the file has more than %d rows; send it in parts", MaxRows)
 		}
-		table.Rows = append(table.Rows, Row{Line: line, cells: cells, table: table})
+		table.add(line, cells)
 	}
 	if first {
 		return nil, errors.New("the file is empty")
 	}
 	return table, nil
+}
+
+// add takes a row's known cells. They are copies: cells are parts of their whole row's text.
+func (t *Table) add(line int, cells []string) {
+	row := Row{Line: line, cells: make([]string, len(t.kept)), table: t}
+	for to, from := range t.kept {
+		if from >= len(cells) {
+			continue
+		}
+		if len(cells[from]) > MaxField {
+			t.Bad = append(t.Bad, BadRow{Line: line, Message: fmt.Sprintf("it has a value of more than %d bytes; is a quote not closed?", MaxField)})
+			return
+		}
+		row.cells[to] = strings.Clone(cells[from])
+	}
+	t.Rows = append(t.Rows, row)
 }
 
 func (t *Table) heading(cells []string, headings map[string][]string, required []string) error {
@@ -109,7 +135,8 @@ func (t *Table) heading(cells []string, headings map[string][]string, required [
 		for column, names := range headings {
 			for _, known := range names {
 				if _, has := t.columns[column]; name == known && !has {
-					t.columns[column] = at
+					t.columns[column] = len(t.kept)
+					t.kept = append(t.kept, at)
 				}
 			}
 		}

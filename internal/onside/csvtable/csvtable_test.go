@@ -47,6 +47,35 @@ func TestBadFiles(t *testing.T) {
 	require.Equal(t, 2, table.Rows[0].Line)
 }
 
+// TestFilesAreBounded reads what is small as a file and was large once it was taken apart.
+func TestFilesAreBounded(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]string{
+		"query,position" + strings.Repeat(",", csvtable.MaxColumns) + "\na,1\n":        "line 1 has more than 500 columns",
+		"query,position\na,1\n\nb,2" + strings.Repeat(",", csvtable.MaxColumns) + "\n": "line 4 has more than 500 columns",
+		"query;position\n" + strings.Repeat(";", 4<<20):                                "line 2 has more than 500 columns",
+		"query,position\n" + strings.Repeat("\"\n\",", csvtable.MaxColumns+1):          "line 2 has more than 500 columns",
+	} {
+		_, err := csvtable.Read([]byte(file), headings, "keyword", "position")
+		require.ErrorContains(t, err, want)
+	}
+	widest := "query,position" + strings.Repeat(",", csvtable.MaxColumns-2) + "\na,1\n"
+	table, err := csvtable.Read([]byte(widest), headings, "keyword", "position")
+	require.NoError(t, err)
+	require.Len(t, table.Rows, 1)
+
+	long := strings.Repeat("x", csvtable.MaxField)
+	table, err = csvtable.Read([]byte("query,position,note\n"+long+",1,"+long+"x\n"+long+"x,2\nc,3\n\"d,4\n"+long), headings, "keyword", "position")
+	require.NoError(t, err)
+	require.Len(t, table.Rows, 2, "a long note that nobody reads does no harm")
+	require.Equal(t, "c", table.Rows[1].Get("keyword"))
+	require.Len(t, table.Bad, 2)
+	require.Equal(t, 3, table.Bad[0].Line)
+	require.Contains(t, table.Bad[0].Message, "more than 32768 bytes")
+	require.Equal(t, 5, table.Bad[1].Line)
+	require.Contains(t, table.Bad[1].Message, "a quote not closed")
+}
+
 func TestValues(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]float64{"3.4": 3.4, "3,4": 3.4, "1,234": 1234, "1,234.5": 1234.5, "1.234,5": 1234.5, "1 234": 1234, "0,125": 0.125, "12": 12, "1,234,567": 1234567} {

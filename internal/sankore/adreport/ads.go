@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/engardehq/madansara/internal/csvbound"
 	"github.com/engardehq/madansara/internal/fault"
 )
 
@@ -57,6 +58,9 @@ func ReadAds(file []byte, competitor string, order Order) (*Ads, error) {
 	// Ads have line breaks in quotes, so that lines cannot be taken apart one by one.
 	reader := csv.NewReader(strings.NewReader(text))
 	reader.FieldsPerRecord, reader.LazyQuotes, reader.Comma = -1, true, adDelimiter(text)
+	if line, wide := csvbound.WiderThan(text, reader.Comma, MaxColumns); wide {
+		return nil, fault.New(fault.TooLarge, "Line %d has more than %d columns. Export only those that are needed.", line, MaxColumns)
+	}
 	names, err := reader.Read()
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "The file has no line of headings.")

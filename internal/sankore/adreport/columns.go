@@ -141,16 +141,25 @@ func (h *header) cell(row []string, c column) string {
 	return ""
 }
 
+// within are the lines among which the headings are looked for.
+const within = 25
+
+// tooWideOnTop is the first line, from 1, that is too wide to hold the headings; 0 for none.
+func tooWideOnTop(lines []string) int {
+	return 1 + slices.IndexFunc(lines[:min(within, len(lines))], func(line string) bool {
+		return tooWide(line, ',') || tooWide(line, '\t') || tooWide(line, ';')
+	})
+}
+
 // findHeader looks for the line that names a campaign and one of its figures
 // among the first ones: a title and a period may stand above it.
 func findHeader(lines []string) *header {
-	const within = 25
 	var best *header
 	most := 0
 	for i, line := range lines[:min(within, len(lines))] {
 		for _, delimiter := range []byte{',', '\t', ';'} {
-			names, closed := fields(line, delimiter)
-			if !closed || len(names) < 3 {
+			names, problem := fields(line, delimiter)
+			if problem != "" || len(names) < 3 {
 				continue
 			}
 			for _, language := range Languages() {

@@ -2,6 +2,8 @@ package adreport
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -15,6 +17,10 @@ import (
 const (
 	MaxBytes = 4 << 20 // a campaign's year is some 30 KB
 	MaxLines = 50_000
+	// MaxColumns of a line and MaxField bytes of a cell: exports have some tens of
+	// columns, and a cell takes more memory than the comma that makes it.
+	MaxColumns = 500
+	MaxField   = 32 << 10
 )
 
 // decode returns the file's text as UTF-8: UTF-16 with or without a byte-order
@@ -71,9 +77,29 @@ func looksLikeUTF16(file []byte, at int) bool {
 
 // fields splits one line at delimiter as RFC 4180 says, but for line breaks in
 // quotes: no column of these reports holds any, and a quote that is never closed
-// must cost its own line only. False says that a quote is not closed.
-func fields(line string, delimiter byte) ([]string, bool) {
-	var list []string
+// must cost its own line only. problem says what is wrong with the line, "" for nothing.
+func fields(line string, delimiter byte) (list []string, problem string) {
+	if tooWide(line, delimiter) {
+		return nil, fmt.Sprintf("The line has more than %d columns.", MaxColumns)
+	}
+	list, closed := split(line, delimiter)
+	if !closed {
+		return nil, "A quote is not closed on this line."
+	}
+	if slices.ContainsFunc(list, func(cell string) bool { return len(cell) > MaxField }) {
+		return nil, fmt.Sprintf("The line has a cell of more than %d bytes.", MaxField)
+	}
+	return list, ""
+}
+
+// tooWide reports whether a line has too many columns, or as many delimiters inside
+// its quotes, which no name has.
+func tooWide(line string, delimiter byte) bool {
+	return strings.Count(line, string(delimiter)) >= MaxColumns
+}
+
+// split returns a line's cells; false when a quote is not closed.
+func split(line string, delimiter byte) (list []string, closed bool) {
 	for {
 		if !strings.HasPrefix(line, `"`) {
 			field, rest, more := strings.Cut(line, string(delimiter))

@@ -54,6 +54,9 @@ func ReadInsights(file []byte, options Options) (*Insights, error) {
 		return nil, fault.New(fault.TooLarge, "The file has %d lines; at most %d are read. Export fewer days at a time.", len(lines), MaxLines)
 	}
 	at, header, delimiter := findInsights(lines)
+	if wide := tooWideOnTop(lines); at == nil && wide > 0 {
+		return nil, fault.New(fault.TooLarge, "Line %d has more than %d columns. Export only those that are needed.", wide, MaxColumns)
+	}
 	if at == nil {
 		return nil, fault.New(fault.Invalid, "No line names an advertiser's domain and its impression share: "+
 			"export the auction insights report as CSV, in English.")
@@ -73,11 +76,10 @@ func ReadInsights(file []byte, options Options) (*Insights, error) {
 }
 
 func findInsights(lines []string) (at map[string]int, header int, delimiter byte) {
-	const within = 25
 	for i, line := range lines[:min(within, len(lines))] {
 		for _, delimiter := range []byte{',', '\t', ';'} {
-			names, closed := fields(line, delimiter)
-			if !closed || len(names) < 2 {
+			names, problem := fields(line, delimiter)
+			if problem != "" || len(names) < 2 {
 				continue
 			}
 			at := columnsAt(names, insightColumns)
@@ -120,9 +122,9 @@ func (r *insightReader) line(number int, line string, delimiter byte) {
 			r.out.Problems = append(r.out.Problems, Problem{Line: number, Value: clip(value), Message: message})
 		}
 	}
-	cells, closed := fields(line, delimiter)
-	if !closed {
-		refuse(line, "A quote is not closed on this line.")
+	cells, problem := fields(line, delimiter)
+	if problem != "" {
+		refuse(line, problem)
 		return
 	}
 	cell := func(column string) string {

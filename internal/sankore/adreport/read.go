@@ -23,6 +23,8 @@ func Read(file []byte, options Options) (*Report, error) {
 	}
 	h := findHeader(lines)
 	switch {
+	case h == nil && tooWideOnTop(lines) > 0:
+		return nil, fault.New(fault.TooLarge, "Line %d has more than %d columns. Export only those that are needed.", tooWideOnTop(lines), MaxColumns)
 	case h == nil:
 		return nil, fault.New(fault.Invalid, "No line names a campaign and its spend, impressions or clicks. "+
 			"Export the campaign report as CSV, in English, German, French, Spanish, Portuguese or Italian.")
@@ -73,11 +75,11 @@ func (r *reader) split(lines []string) {
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		cells, closed := fields(line, r.header.delimiter)
+		cells, problem := fields(line, r.header.delimiter)
 		switch {
-		case !closed:
+		case problem != "":
 			r.report.Lines++
-			r.refuse(Problem{Line: number, Value: clip(line), Message: "A quote is not closed on this line."})
+			r.refuse(Problem{Line: number, Value: clip(line), Message: problem})
 		case strings.Join(cells, "") == "":
 		case r.isTotal(cells):
 			r.report.Lines++

@@ -320,6 +320,34 @@ func (l locale) money(minor int64) string {
 	return l.whole(n) + l.decimal + fraction
 }
 
+// TestFilesAreBounded reads what is small as a file and was large once it was taken apart.
+func TestFilesAreBounded(t *testing.T) {
+	t.Parallel()
+	wide := strings.Repeat(",", MaxColumns)
+	const head = "Day,Campaign,Currency code,Cost\n"
+	for file, want := range map[string]string{
+		"Day,Campaign,Currency code,Cost" + wide + "\n2026-07-01,A,USD,1\n": "Line 1 has more than 500 columns",
+		"A title\n" + strings.Repeat(";", 4<<20-10):                         "Line 2 has more than 500 columns",
+	} {
+		_, err := Read([]byte(file), Options{})
+		require.ErrorContains(t, err, want)
+		require.Equal(t, fault.TooLarge, fault.CodeOf(err))
+		_, err = ReadInsights([]byte(file), Options{})
+		require.ErrorContains(t, err, want)
+	}
+	for _, file := range []string{"Page name,Body" + wide, "page_name,body\nA,\"x\n\"" + wide, "page_name;body\n" + strings.Repeat("\"\n\";", MaxColumns+1)} {
+		_, err := ReadAds([]byte(file), "", "")
+		require.ErrorContains(t, err, "more than 500 columns")
+		require.Equal(t, fault.TooLarge, fault.CodeOf(err))
+	}
+	report, err := Read([]byte(head+"2026-07-01,A,USD,1"+wide+"\n2026-07-01,B,USD,"+strings.Repeat("1", MaxField+1)+"\n2026-07-01,C,USD,2\n"), Options{})
+	require.NoError(t, err, "a line costs itself only")
+	require.Len(t, report.Rows, 1)
+	require.Equal(t, 2, report.Refused)
+	require.Contains(t, report.Problems[0].Message, "more than 500 columns")
+	require.Contains(t, report.Problems[1].Message, "more than 32768 bytes")
+}
+
 // FuzzRead: whatever the bytes, there is an answer whose lines add up.
 func FuzzRead(f *testing.F) {
 	for _, name := range []string{"google_en.csv", "google_es.csv", "meta_en.csv", "meta_pt.csv"} {
