@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/google/uuid"
@@ -133,10 +134,13 @@ func (s *Service) look(ctx context.Context, source, site string) (sight, error) 
 	if err != nil {
 		return sight{gone: true}, nil //nolint:nilerr // it was normalised when it was kept; what is none now links to nothing
 	}
-	if err := s.fetcher.Await(ctx, u.Host, gap); err != nil {
+	turn := func(ctx context.Context, next *url.URL) (bool, error) {
+		return true, s.fetcher.Await(ctx, next.Host, gap)
+	}
+	if _, err := turn(ctx, u); err != nil {
 		return sight{}, err
 	}
-	response, err := s.fetcher.Get(ctx, u)
+	response, err := s.fetcher.GetFollowing(ctx, u, turn)
 	if err != nil {
 		if _, is := errors.AsType[*fetch.Error](err); is && ctx.Err() == nil {
 			return sight{unknown: true}, nil

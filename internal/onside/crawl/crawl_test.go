@@ -333,3 +333,81 @@ func TestStartsAreChecked(t *testing.T) {
 	require.Equal(t, []int{0, 1}, []int{c.Done, c.Failed})
 	require.Less(t, *c.Score, 100)
 }
+
+// TestARedirectToAnotherSiteEndsThere: its owner asked for no crawl.
+func TestARedirectToAnotherSiteEndsThere(t *testing.T) {
+	t.Parallel()
+	b := setup(t, false)
+	b.web.HTML("a.example", "/", "<a href=/out>out</a> <a href=/around>around</a>")
+	b.web.Redirect("a.example", "/around", 302, "/out")
+	b.web.Redirect("a.example", "/out", 301, b.web.URL("b.example", "/shop"))
+	b.web.HTML("b.example", "/shop", "<a href=/more>more</a>")
+	started := b.start(t, "/", map[string]any{"use_sitemap": false})
+	b.work(t, started.UUID)
+	pages := b.pages(started.UUID)
+	require.Len(t, pages, 3)
+	for path, hops := range map[string]int{"/out": 1, "/around": 2} {
+		page := pages[path]
+		require.Equal(t, "done", page.State, path)
+		require.Equal(t, hops, page.Redirects, path)
+		require.Equal(t, b.web.URL("b.example", "/shop"), page.FinalURL, path)
+		require.Contains(t, page.Reason, "another site", path)
+	}
+	require.Zero(t, b.web.Hits("b.example", "/shop"))
+	require.Zero(t, b.web.Hits("b.example", "/robots.txt"), "nor is it asked whether it might be")
+}
+
+func TestARedirectWithinTheSiteWaitsItsTurn(t *testing.T) {
+	t.Parallel()
+	b := setup(t, false)
+	b.web.Redirect("a.example", "/", 301, b.web.URL("www.a.example", "/old"))
+	b.web.Redirect("www.a.example", "/old", 301, "/final")
+	b.web.HTML("www.a.example", "/final", "the end")
+	started := b.start(t, "/", map[string]any{"use_sitemap": false, "delay_ms": 1000})
+	stepped := make(chan error, 1)
+	go func() {
+		_, _, err := crawl.Step(b.crawls, t.Context(), b.tenant, started.UUID)
+		stepped <- err
+	}()
+	require.NoError(t, b.clock.BlockUntilContext(t.Context(), 1))
+	require.Equal(t, 1, b.web.Hits("www.a.example", "/old"), "another host has its own turn")
+	require.Zero(t, b.web.Hits("www.a.example", "/final"), "the same host is left alone between two pages")
+	b.clock.Advance(time.Second)
+	require.NoError(t, <-stepped)
+	require.Equal(t, 1, b.web.Hits("www.a.example", "/final"))
+	require.Equal(t, 2, b.pages(started.UUID)["/"].Redirects)
+}
+
+// TestALongPauseIsKeptBetweenRedirects: each is then a visit of its own, and the chain is known all the same.
+func TestALongPauseIsKeptBetweenRedirects(t *testing.T) {
+	t.Parallel()
+	b := setup(t, false)
+	b.web.Text("a.example", "/robots.txt", 200, "User-agent: *\nCrawl-delay: 30")
+	b.web.HTML("a.example", "/", "<a href=/old>old</a>")
+	b.web.Redirect("a.example", "/old", 301, "/older")
+	b.web.Redirect("a.example", "/older", 301, "/final")
+	b.web.HTML("a.example", "/final", "the end")
+	started := b.start(t, "/", map[string]any{"use_sitemap": false})
+	step := func() {
+		wait, more, err := crawl.Step(b.crawls, t.Context(), b.tenant, started.UUID)
+		require.NoError(t, err)
+		require.True(t, more)
+		require.Equal(t, 30*time.Second, wait)
+	}
+	step()
+	step()
+	require.Zero(t, b.web.Hits("a.example", "/older"))
+	step()
+	require.Zero(t, b.web.Hits("a.example", "/final"))
+	b.work(t, started.UUID)
+	require.Equal(t, 1, b.pages(started.UUID)["/old"].Redirects)
+	var stored seo.StoredAudit
+	b.me.Want(200, "GET", "/api/v1/seo/audits/"+b.get(started.UUID).AuditUUID.String(), nil, &stored)
+	evidence := ""
+	for _, check := range stored.Checks {
+		if check.ID == "redirect-chains" {
+			evidence = check.Evidence
+		}
+	}
+	require.Contains(t, evidence, "/old takes 2 redirects")
+}

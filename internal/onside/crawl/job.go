@@ -96,13 +96,14 @@ func (s *Service) step(ctx context.Context, tenant, id uuid.UUID) (wait time.Dur
 	if next.crawl.UseSitemap && !next.crawl.SitemapRead {
 		return 0, true, s.readSitemap(ctx, tenant, next.crawl)
 	}
-	gap := s.gap(ctx, u, time.Duration(next.crawl.DelayMs)*time.Millisecond)
+	delay := time.Duration(next.crawl.DelayMs) * time.Millisecond
+	gap := s.gap(ctx, u, delay)
 	if gap <= longestWait {
 		if err := s.fetcher.Await(ctx, u.Host, gap); err != nil {
 			return 0, false, err
 		}
 	}
-	seen, err := s.visit(ctx, u)
+	seen, err := s.visit(ctx, u, delay)
 	if err != nil {
 		return 0, false, err
 	}
@@ -240,7 +241,7 @@ func (s *Service) readSitemap(ctx context.Context, tenant uuid.UUID, crawl crawl
 	if err != nil {
 		return fmt.Errorf("start of a crawl: %w", err) // it was normalised when it was kept
 	}
-	pages, err := sitemapPages(ctx, s.fetcher, start, frontierFactor*int(crawl.MaxPages)/2)
+	pages, err := s.sitemapPages(ctx, start, time.Duration(crawl.DelayMs)*time.Millisecond, frontierFactor*int(crawl.MaxPages)/2)
 	if err != nil {
 		return fmt.Errorf("read the sitemap of %s: %w", start.Host, err)
 	}

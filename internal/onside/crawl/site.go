@@ -144,8 +144,8 @@ var siteRules = []siteRule{
 		"redirect-chains", audit.Warning, "Redirects take one step", "Redirect straight to the final address.",
 		func(v *siteView) (faults []string) {
 			for _, p := range v.pages {
-				if p.Hops > 1 {
-					faults = append(faults, fmt.Sprintf("%s takes %d redirects to %s", p.URL, p.Hops, p.FinalURL))
+				if hops, final := v.chain(p); hops > 1 {
+					faults = append(faults, fmt.Sprintf("%s takes %d redirects to %s", p.URL, hops, final))
 				}
 			}
 			return faults
@@ -209,6 +209,21 @@ var siteRules = []siteRule{
 		"slow-pages", audit.Warning, "Every page begins its answer within 0.8 seconds", "Cache these pages, or find what makes the server slow.",
 		func(v *siteView) []string { return v.where(func(p Visited) bool { return p.FirstByteMS > slowest }) },
 	},
+}
+
+// chain is how many redirects lead from a page to where, over the pages in between: a
+// visit does not follow every redirect to its end.
+func (v *siteView) chain(p Visited) (hops int, final string) {
+	const longest = 20 // there may be a loop
+	hops, final = p.Hops, p.FinalURL
+	for hops < longest {
+		next, visited := v.byURL[final]
+		if !visited || next.Hops == 0 {
+			break
+		}
+		hops, final = hops+next.Hops, next.FinalURL
+	}
+	return hops, final
 }
 
 // where lists the pages that are there and satisfy a condition.

@@ -8,8 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
-	"github.com/engardehq/madansara/internal/onside/fetch"
 	"github.com/engardehq/madansara/internal/onside/weburl"
 )
 
@@ -65,9 +65,10 @@ func ParseSitemap(content []byte) (pages, sitemaps []string) {
 
 // sitemapPages reads a site's sitemaps: those that robots.txt names, else
 // /sitemap.xml, and those that they name. It returns the pages of start's site,
-// each once, at most most. A sitemap that cannot be had lists nothing.
-func sitemapPages(ctx context.Context, fetcher *fetch.Fetcher, start *url.URL, most int) (pages []string, err error) {
-	file, err := fetcher.RobotsOf(ctx, start)
+// each once, at most most. A sitemap that cannot be had lists nothing. It may stand at
+// another host, if it is named there; each is asked for in its host's turn.
+func (s *Service) sitemapPages(ctx context.Context, start *url.URL, delay time.Duration, most int) (pages []string, err error) {
+	file, err := s.fetcher.RobotsOf(ctx, start)
 	if err != nil {
 		return nil, ctx.Err() //nolint:wrapcheck // the site's own failure shows when its first page is fetched
 	}
@@ -78,6 +79,9 @@ func sitemapPages(ctx context.Context, fetcher *fetch.Fetcher, start *url.URL, m
 	if len(queue) == 0 {
 		queue = []string{"/sitemap.xml"}
 	}
+	turn := func(ctx context.Context, next *url.URL) (bool, error) {
+		return true, s.fetcher.Await(ctx, next.Host, min(s.gap(ctx, next, delay), longestWait))
+	}
 	seen, read := map[string]bool{}, 0
 	for len(queue) > 0 && read < mostSitemaps && len(pages) < most {
 		at, err := weburl.Resolve(start, queue[0])
@@ -87,7 +91,10 @@ func sitemapPages(ctx context.Context, fetcher *fetch.Fetcher, start *url.URL, m
 		}
 		seen[at.String()] = true
 		read++
-		response, err := fetcher.Get(ctx, at)
+		if _, err := turn(ctx, at); err != nil {
+			return nil, err
+		}
+		response, err := s.fetcher.GetFollowing(ctx, at, turn)
 		if ctx.Err() != nil {
 			return nil, ctx.Err() //nolint:wrapcheck // the caller's own
 		}

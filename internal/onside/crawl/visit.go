@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/engardehq/madansara/internal/onside/audit"
 	"github.com/engardehq/madansara/internal/onside/crawl/crawldb"
@@ -27,10 +28,10 @@ type visit struct {
 
 // visit fetches and reads a page. Its error is ctx's: what is wrong with the page
 // is part of the visit.
-func (s *Service) visit(ctx context.Context, u *url.URL) (visit, error) {
+func (s *Service) visit(ctx context.Context, u *url.URL, delay time.Duration) (visit, error) {
 	now := s.clock.Now().UTC()
 	seen := visit{row: crawldb.FinishPageParams{State: "done", FetchedAt: &now, FailedChecks: []string{}}}
-	response, err := s.fetcher.Get(ctx, u)
+	response, err := s.fetcher.GetFollowing(ctx, u, s.follow(u, delay))
 	if err != nil {
 		failed, is := errors.AsType[*fetch.Error](err)
 		if !is {
@@ -52,6 +53,8 @@ func (s *Service) visit(ctx context.Context, u *url.URL) (visit, error) {
 	if seen.redirected(response) {
 		if weburl.SameSite(response.Final, u) {
 			seen.links = []string{response.Final.String()}
+		} else {
+			seen.row.Reason = "it redirects to another site, which is not visited"
 		}
 		return seen, nil
 	}
@@ -62,6 +65,24 @@ func (s *Service) visit(ctx context.Context, u *url.URL) (visit, error) {
 		seen.row.Reason = err.Error() // a picture, a PDF: visited, and nothing to read in it
 	}
 	return seen, nil
+}
+
+// follow says which redirects a visit follows: those within the site, each in its host's
+// turn. Another site is where a crawl ends, whether a link leads there or a redirect: its
+// owner asked for no crawl, and with his pages in it the crawl would be of no site. A
+// redirect within the site whose host wants a long pause is left for a visit of its own,
+// as a link would be.
+func (s *Service) follow(u *url.URL, delay time.Duration) fetch.Follow {
+	return func(ctx context.Context, next *url.URL) (bool, error) {
+		if !weburl.SameSite(next, u) {
+			return false, nil
+		}
+		gap := s.gap(ctx, next, delay)
+		if gap > longestWait {
+			return false, nil
+		}
+		return true, s.fetcher.Await(ctx, next.Host, gap)
+	}
 }
 
 // redirected notes the redirects on the way, if any; their first status is the page's.

@@ -104,6 +104,9 @@ type Response struct {
 	// FirstByte is how long the site took to begin its last answer, the
 	// connection not included.
 	FirstByte time.Duration
+	// Left is whether Final was not asked for: the redirect to it was not to be
+	// followed. Status is then the redirect's, and there is no body.
+	Left bool
 	// Truncated is whether Body is only the beginning.
 	Truncated bool
 	// Compressed is whether the body travelled compressed.
@@ -114,21 +117,24 @@ type Response struct {
 // Get fetches the page at address. A page with an error status is a page; Get's
 // own error is an *Error, unless ctx ended.
 func (f *Fetcher) Get(ctx context.Context, address *url.URL) (*Response, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.limits.Timeout)
-	defer cancel()
+	return f.GetFollowing(ctx, address, func(context.Context, *url.URL) (bool, error) { return true, nil })
+}
+
+// Follow says whether a redirect to next is followed. It may wait first, for the turn
+// of next's host; that does not count towards [Limits.Timeout].
+type Follow func(ctx context.Context, next *url.URL) (bool, error)
+
+// GetFollowing is [Fetcher.Get] for robots, which nobody waits for: follow is asked about
+// each redirect. An error of follow's is returned as it is.
+func (f *Fetcher) GetFollowing(ctx context.Context, address *url.URL, follow Follow) (*Response, error) {
 	page := &Response{URL: address, Final: address}
 	seen := map[string]bool{}
+	left := f.limits.Timeout
 	for {
 		seen[page.Final.String()] = true
-		if err := f.guard.CheckURL(page.Final); err != nil {
-			return page, failure(ctx, page.Final, err)
-		}
-		file, err := f.allowed(ctx, page.Final)
-		if err != nil {
-			return page, err
-		}
-		page.Robots = file
-		next, moved, err := f.hop(ctx, page)
+		began := f.clock.Now()
+		next, moved, err := f.within(ctx, page, left)
+		left -= f.clock.Since(began)
 		if err != nil || !moved {
 			return page, err
 		}
@@ -138,8 +144,29 @@ func (f *Fetcher) Get(ctx context.Context, address *url.URL) (*Response, error) 
 		if seen[next.String()] {
 			return page, newError(RedirectLoop, next, "its redirects lead back to it", nil)
 		}
+		followed, err := follow(ctx, next)
+		if err != nil {
+			return page, err
+		}
 		page.Final = next
+		if !followed {
+			page.Left, page.Status = true, page.Hops[len(page.Hops)-1].Status
+			return page, nil
+		}
 	}
+}
+
+// within asks for page.Final, if that may be, within a time.
+func (f *Fetcher) within(ctx context.Context, page *Response, left time.Duration) (next *url.URL, moved bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	if err := f.guard.CheckURL(page.Final); err != nil {
+		return nil, false, failure(ctx, page.Final, err)
+	}
+	if page.Robots, err = f.allowed(ctx, page.Final); err != nil {
+		return nil, false, err
+	}
+	return f.hop(ctx, page)
 }
 
 // hop asks for page.Final. It returns where that moved to; when it did not, it
