@@ -145,6 +145,7 @@ func NewAPI(register ...func(huma.API)) API {
 // Answer is what the API answered.
 type Answer struct {
 	Status int
+	Header http.Header
 	Raw    []byte
 	Body   map[string]any
 }
@@ -189,7 +190,7 @@ func (c Caller) Do(method, path string, body any) Answer {
 	request = request.WithContext(httpkit.WithPrincipal(c.t.Context(), c.who))
 	recorder := httptest.NewRecorder()
 	c.api.handler.ServeHTTP(recorder, request)
-	answer := Answer{Status: recorder.Code, Raw: recorder.Body.Bytes(), Body: map[string]any{}}
+	answer := Answer{Status: recorder.Code, Header: recorder.Header(), Raw: recorder.Body.Bytes(), Body: map[string]any{}}
 	if recorder.Body.Len() > 0 {
 		if err := json.Unmarshal(answer.Raw, &answer.Body); err != nil {
 			c.t.Fatalf("%s %s: %v: %s", method, path, err, answer.Raw)

@@ -69,7 +69,8 @@ func (s *Service) Register(api huma.API) {
 	const read, write = "seo:read", "seo:write"
 	analyze := op("analyze-page", http.MethodPost, path+"/analyze", "Fetch, analyse and audit a page", write)
 	analyze.Description = "Obeys the site's robots.txt. The page is read as sent (scripts are not run), up to 2 MB of it. " +
-		"A page with an error status is analysed all the same; one that cannot be had is an error that says why."
+		"A page with an error status is analysed all the same; one that cannot be had is an error that says why. " +
+		"Of a tenant two pages are analysed at a time, and of all tenants four, in a process; others wait up to 10 s for their turn, then the answer is 429 or 503 with Retry-After."
 	httpkit.Register(api, analyze, s.analyzePage)
 	httpkit.Register(api, op("list-analyses", http.MethodGet, path+"/analyses", "List analyses, newest first", read), s.list)
 	httpkit.Register(api, op("get-analysis", http.MethodGet, path+"/analyses/{analysis_uuid}", "Get an analysis with all that was found", read), s.get)

@@ -26,6 +26,8 @@ var update = flag.Bool("update", false, "write the golden files")
 type bundle struct {
 	web           *onsidetest.Web
 	api           onsidetest.API
+	clock         *clockwork.FakeClock
+	database      string
 	tenant, other uuid.UUID
 }
 
@@ -35,7 +37,7 @@ func setup(t *testing.T) bundle {
 	clock := clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	service := seo.New(db, clock, onsidetest.Fetcher(t, clock))
 	return bundle{
-		web: onsidetest.NewWeb(t), api: onsidetest.NewAPI(service.Register),
+		web: onsidetest.NewWeb(t), api: onsidetest.NewAPI(service.Register), clock: clock, database: url,
 		tenant: dbtest.Tenant(t, url), other: dbtest.Tenant(t, url),
 	}
 }

@@ -21,21 +21,17 @@ import (
 	"github.com/engardehq/madansara/internal/onside/weburl"
 )
 
-// atOnce bounds how many pages a process analyses at a time: a page of 2 MB can
-// take 100 MB while it is a tree.
-const atOnce = 4
-
 // Service analyses pages and keeps the analyses.
 type Service struct {
 	db      *engardedb.DB
 	clock   clockwork.Clock
 	fetcher *fetch.Fetcher
-	turns   chan struct{}
+	turns   *turns
 }
 
 // New returns a Service on db that fetches with fetcher.
 func New(db *engardedb.DB, clock clockwork.Clock, fetcher *fetch.Fetcher) *Service {
-	return &Service{db: db, clock: clock, fetcher: fetcher, turns: make(chan struct{}, atOnce)}
+	return &Service{db: db, clock: clock, fetcher: fetcher, turns: newTurns(clock)}
 }
 
 // Response is how a page was had.
@@ -62,8 +58,8 @@ type Analysis struct {
 }
 
 // Analyze fetches the page at address, analyses and audits it, and keeps that.
-// What is wrong with the address or the site is Invalid; too many pages at once
-// are Unavailable.
+// What is wrong with the address or the site is Invalid; too many of the tenant's pages
+// at once are RateLimited, and of all tenants' Unavailable.
 func (s *Service) Analyze(ctx context.Context, tenant uuid.UUID, address string) (*Analysis, error) {
 	u, err := weburl.Parse(address)
 	if err != nil {
@@ -72,12 +68,11 @@ func (s *Service) Analyze(ctx context.Context, tenant uuid.UUID, address string)
 	if err := s.knowsTenant(ctx, tenant); err != nil {
 		return nil, err
 	}
-	select {
-	case s.turns <- struct{}{}:
-		defer func() { <-s.turns }()
-	case <-ctx.Done():
-		return nil, fault.Wrap(ctx.Err(), fault.Unavailable, "Too many pages are being analysed; try again in a moment.")
+	end, err := s.turns.take(ctx, tenant)
+	if err != nil {
+		return nil, err
 	}
+	defer end()
 	analysis, err := s.analyze(ctx, u)
 	if err != nil {
 		return nil, err
