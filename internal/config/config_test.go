@@ -121,10 +121,11 @@ func TestBadValuesNameTheVariableAndAnExample(t *testing.T) {
 		{nil, []string{"SERVICE_MESH_SECRET", "hunter2"}, "SERVICE_MESH_SECRET", "16"},
 		{nil, []string{"SERVICE_MESH_ACCEPT_LEGACY", "true"}, "SERVICE_MESH_LEGACY_SECRET", "not set although SERVICE_MESH_ACCEPT_LEGACY"},
 		{nil, []string{"SERVICE_MESH_LEGACY_SECRET", "hunter2"}, "SERVICE_MESH_LEGACY_SECRET", "16"},
-		{production, []string{"SERVICE_MESH_LEGACY_SECRET", "hunter2 hunter2 hunter2"}, "SERVICE_MESH_LEGACY_SECRET", "32"},
+		{production, []string{"SERVICE_MESH_LEGACY_SECRET", "hunter2 is not long enough"}, "SERVICE_MESH_LEGACY_SECRET", "32"},
 		{production, []string{"SERVICE_MESH_ACCEPT_LEGACY", "true", "SERVICE_MESH_LEGACY_SECRET", strings.Repeat("m", 32)}, "SERVICE_MESH_LEGACY_SECRET", "is SERVICE_MESH_SECRET;"},
 		{
-			production, []string{"SERVICE_MESH_SECRET_PREVIOUS", strings.Repeat("p", 32), "SERVICE_MESH_LEGACY_SECRET", strings.Repeat("p", 32)},
+			production,
+			[]string{"SERVICE_MESH_SECRET_PREVIOUS", strings.Repeat("p", 32), "SERVICE_MESH_LEGACY_SECRET", strings.Repeat("p", 32)},
 			"SERVICE_MESH_LEGACY_SECRET", "is SERVICE_MESH_SECRET_PREVIOUS;",
 		},
 		{nil, []string{"SERVICE_MESH_TIMEOUT", "0"}, "SERVICE_MESH_TIMEOUT", "more than 0"},
