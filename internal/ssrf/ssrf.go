@@ -92,15 +92,29 @@ func (g Guard) CheckURL(u *url.URL) error {
 	} else if strings.HasSuffix(u.Host, ":") {
 		return refuse("the port is missing after the colon")
 	}
-	if address, err := netip.ParseAddr(u.Hostname()); err == nil {
-		if err := g.CheckAddr(netip.AddrPortFrom(address, port)); err != nil {
-			return refuse("%s", reasonOf(err))
-		}
-		return nil
+	if err := g.checkNamed(u.Hostname(), port); err != nil {
+		return refuse("%s", reasonOf(err))
+	}
+	return nil
+}
+
+// CheckHost is [Guard.CheckURL] for a server that is named without a URL, a mail
+// server for instance; the guard's Ports are then its protocol's. Whoever connects
+// to it does so by [Guard.Dialer], which judges what the name stands for.
+func (g Guard) CheckHost(host string, port uint16) error {
+	if _, err := netip.ParseAddr(host); err != nil && (host == "" || strings.ContainsAny(host, " \t\r\n\x00%/\\:@?#[]")) {
+		return &RefusedError{Target: host, Reason: "the host is not a name or an address"}
+	}
+	return g.checkNamed(host, port)
+}
+
+func (g Guard) checkNamed(host string, port uint16) error {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return g.CheckAddr(netip.AddrPortFrom(address, port))
 	}
 	// A name's addresses are not known yet; loopback's own would allow any port.
 	if !g.AllowLoopback && !g.portAllowed(port) {
-		return refuse("port %d is not one of a web site (%s)", port, g.portList())
+		return &RefusedError{Target: host, Reason: g.badPort(port)}
 	}
 	return nil
 }
@@ -121,7 +135,7 @@ func (g Guard) CheckAddr(to netip.AddrPort) error {
 		}
 	}
 	if !g.portAllowed(to.Port()) {
-		return &RefusedError{Target: to.String(), Reason: fmt.Sprintf("port %d is not one of a web site (%s)", to.Port(), g.portList())}
+		return &RefusedError{Target: to.String(), Reason: g.badPort(to.Port())}
 	}
 	return nil
 }
@@ -139,6 +153,13 @@ func (g Guard) ports() []uint16 {
 }
 
 func (g Guard) portAllowed(port uint16) bool { return slices.Contains(g.ports(), port) }
+
+func (g Guard) badPort(port uint16) string {
+	if len(g.Ports) == 0 {
+		return fmt.Sprintf("port %d is not one of a web site (%s)", port, g.portList())
+	}
+	return fmt.Sprintf("port %d is none of %s", port, g.portList())
+}
 
 func (g Guard) portList() string {
 	names := make([]string, 0, len(g.ports()))

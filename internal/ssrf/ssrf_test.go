@@ -88,6 +88,25 @@ func TestURLs(t *testing.T) {
 	}
 }
 
+func TestServersThatAreNamedWithoutAURL(t *testing.T) {
+	t.Parallel()
+	guard := ssrf.Guard{Ports: []uint16{25, 465, 587}}
+	for _, host := range []string{"smtp.example.com", "8.8.8.8", "2606:4700::1111", "münchen.example"} {
+		require.NoError(t, guard.CheckHost(host, 587), host)
+		reason, refused := ssrf.Refused(guard.CheckHost(host, 443))
+		require.True(t, refused, host)
+		require.Equal(t, "port 443 is none of 25, 465, 587", reason)
+	}
+	for _, host := range []string{
+		"", "127.0.0.1", "::1", "::ffff:10.0.0.1", "169.254.169.254", "10.0.0.1", "fe80::1%eth0", "[::1]", "smtp.example.com:25", "a b", "a\r\nb", "http://a.example", "user@a.example",
+	} {
+		require.Error(t, guard.CheckHost(host, 587), host)
+	}
+	local := ssrf.Guard{Ports: []uint16{587}, AllowLoopback: true}
+	require.NoError(t, local.CheckHost("127.0.0.1", 2525))
+	require.Error(t, local.CheckHost("10.0.0.1", 587))
+}
+
 // TestTheDialledAddressIsJudged gives names that stand for the inside, and one
 // that stands for the outside when first asked and for the inside afterwards.
 func TestTheDialledAddressIsJudged(t *testing.T) {

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -55,6 +56,47 @@ func TestCredentialsGoInAndDoNotComeOut(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, b.send(t, b.owner, method, path, "").status)
 	}
 	require.Equal(t, http.StatusNotFound, b.send(t, b.owner, http.MethodPatch, path, `{"enabled":true}`).status)
+}
+
+// TestAMailServerIsOfThePublicInternet: otherwise a tenant could have us speak to what only we reach.
+func TestAMailServerIsOfThePublicInternet(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	create := func(name, settings string) answer {
+		return b.send(t, b.owner, http.MethodPost, "/api/v1/integrations", `{"provider":"smtp","name":"`+name+`","settings":`+settings+`}`)
+	}
+	for settings, place := range map[string]string{
+		`{"host":"127.0.0.1"}`:                              "body.settings.host",
+		`{"host":"::ffff:169.254.169.254"}`:                 "body.settings.host",
+		`{"host":"10.1.2.3","port":"25"}`:                   "body.settings.host",
+		`{"host":"smtp.example.com:25"}`:                    "body.settings.host",
+		`{"host":"http://smtp.example.com"}`:                "body.settings.host",
+		`{"host":"smtp.example.com","port":"6379"}`:         "body.settings.port",
+		`{"host":"smtp.example.com","port":"5432"}`:         "body.settings.port",
+		`{"host":"smtp.example.com","port":"0"}`:            "body.settings.port",
+		`{"host":"smtp.example.com","port":"65536"}`:        "body.settings.port",
+		`{"host":"smtp.example.com","port":"smtp"}`:         "body.settings.port",
+		`{"host":"smtp.example.com","port":"+587"}`:         "body.settings.port",
+		`{"host":"smtp.example.com","port":"-1"}`:           "body.settings.port",
+		`{"host":"1.1.1.1","port":"587","username":"a\nb"}`: "body.settings.username",
+	} {
+		refused := create("refused", settings)
+		require.Equal(t, http.StatusUnprocessableEntity, refused.status, settings)
+		require.Contains(t, refused.body, place, settings)
+	}
+	for i, settings := range []string{`{"host":"smtp.example.com"}`, `{"host":"1.1.1.1","port":"465"}`, `{"host":"smtp.example.com","port":"2525"}`} {
+		made := create(strings.Repeat("x", i+1), settings)
+		require.Equal(t, http.StatusCreated, made.status, made.body)
+	}
+	list := b.send(t, b.owner, http.MethodGet, "/api/v1/integrations?provider=smtp", "")
+	var of struct {
+		Integrations []integration.Integration `json:"integrations"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(list.body), &of))
+	require.Len(t, of.Integrations, 3)
+	moved := b.send(t, b.owner, http.MethodPatch, "/api/v1/integrations/"+of.Integrations[0].ID.String(), `{"settings":{"host":"192.168.0.1"},"credentials":{"password":"a password"}}`)
+	require.Equal(t, http.StatusUnprocessableEntity, moved.status, moved.body)
+	require.Contains(t, moved.body, "body.settings.host")
 }
 
 func TestServicesAreGivenCredentials(t *testing.T) {
@@ -252,6 +294,9 @@ func TestProviders(t *testing.T) {
 			}
 			if values[field.Name] = "value-of-" + field.Name; field.URL {
 				values[field.Name] = "https://example.com/"
+			}
+			if field.Name == "port" {
+				values[field.Name] = "465"
 			}
 		}
 		made, err := b.integrations.Create(t.Context(), b.tenant, integration.Draft{Provider: provider.ID, Settings: settings, Credentials: credentials, Enabled: true})

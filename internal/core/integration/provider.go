@@ -3,6 +3,7 @@ package integration
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -30,7 +31,14 @@ type Provider struct {
 	Fields []Field `json:"fields"`
 	// UsedBy are the services that may be given the credentials.
 	UsedBy []string `json:"used_by" doc:"The services that work with it, which alone are given the credentials"`
+	// ports, when there are any, are those on which the server may answer that the
+	// settings host and port name; the first when no port is given.
+	ports []uint16
 }
+
+// mailPorts are those of submission, with STARTTLS and with TLS, of relays, and the one
+// that providers offer where a network blocks the others.
+var mailPorts = []uint16{587, 465, 25, 2525}
 
 const longestValue = 8 << 10 // bytes
 
@@ -81,7 +89,7 @@ var Providers = []Provider{
 		setting("from_email", "Sender's address"), setting("from_name", "Sender's name"),
 		needed("api_key", "API key"), optional("webhook_verification_key", "Event webhook's verification key"),
 	}},
-	{ID: "smtp", Name: "SMTP", UsedBy: sara, Fields: []Field{
+	{ID: "smtp", Name: "SMTP", UsedBy: sara, ports: mailPorts, Fields: []Field{
 		must(at(setting("host", "Host"))), at(setting("port", "Port")), setting("username", "User name"), setting("from_email", "Sender's address"), optional("password", "Password"),
 	}},
 	{ID: "webhook", Name: "Webhook", UsedBy: sara, Fields: []Field{
@@ -129,10 +137,37 @@ func (p Provider) check(values map[string]string, secret bool, guard ssrf.Guard)
 			return fault.At(where+field.Name, nil, "%s", problem)
 		}
 	}
+	if len(p.ports) > 0 && !secret {
+		if err := p.checkServer(values, guard); err != nil {
+			return err
+		}
+	}
 	for name := range values {
 		if !known[name] {
 			return fault.At(strings.TrimSuffix(where, "."), nil, "%s has no %q here; GET /api/v1/integrations/providers lists what it has", p.Name, name)
 		}
+	}
+	return nil
+}
+
+// checkServer refuses a server that a tenant may not have us connect to. A name is not
+// resolved here: whoever connects does so by [ssrf.Guard.Dialer] with the same ports,
+// which judges the address.
+func (p Provider) checkServer(values map[string]string, guard ssrf.Guard) error {
+	port := uint64(p.ports[0])
+	if text, set := values["port"]; set {
+		var err error
+		if port, err = strconv.ParseUint(text, 10, 16); err != nil || port == 0 {
+			return fault.At("body.settings.port", nil, "is no port between 1 and 65535")
+		}
+	}
+	guard.Ports = p.ports
+	host := values["host"]
+	if reason, refused := ssrf.Refused(guard.CheckHost(host, p.ports[0])); refused {
+		return fault.At("body.settings.host", nil, "may not be used: %s", reason)
+	}
+	if reason, refused := ssrf.Refused(guard.CheckHost(host, uint16(port))); refused {
+		return fault.At("body.settings.port", nil, "may not be used: %s", reason)
 	}
 	return nil
 }
