@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -66,21 +68,35 @@ func (t Tenant) Export(ctx context.Context, w io.Writer) (int, error) {
 // maxLine bounds a line of an import: a memory with everything at its limit.
 const maxLine = 1 << 20
 
+// ImportService is the provenance's service of a memory that was imported, whatever
+// the file says: a file is text that somebody wrote.
+const ImportService = "import"
+
+// ImportMetadata is where the metadata of an imported memory tells by whom it was imported,
+// when, and what service and source the file names. It is data like the rest, and believed as
+// little; a key of this name in the file is replaced.
+const ImportMetadata = "import"
+
 // Import stores the memories of an export as they are: with their IDs, times, versions
-// and counts. A memory of the same ID is written over, so that an import may be
-// repeated. Vectors of another model than the client's are kept out; those
-// memories are embedded later. It returns how many it stored; when it fails those before the
-// line named in the error may be stored.
-func (t Tenant) Import(ctx context.Context, r io.Reader) (int, error) {
-	return t.ImportWith(ctx, r, func(_ int, err *Error) error { return err })
+// and counts. Only their provenance is the import's: its service is [ImportService], its source
+// names by, who imports them; what the file says stands under [ImportMetadata]. A
+// memory of the same ID is written over, so that an import may be repeated. Vectors of
+// another model than the client's are kept out; those memories are embedded later. It
+// returns how many it stored; when it fails those before the line named in the error may
+// be stored.
+func (t Tenant) Import(ctx context.Context, by string, r io.Reader) (int, error) {
+	return t.ImportWith(ctx, by, r, func(_ int, err *Error) error { return err })
 }
 
 // ImportWith is Import for files that may have lines that can't be stored: refused is told
 // of each, and goes on to the next line by returning nil, or ends the import with the
 // error it returns. A line that is no memory at all counts as one; a first line that is no
 // header, and a line of more than a megabyte, end every import.
-func (t Tenant) ImportWith(ctx context.Context, r io.Reader, refused func(line int, err *Error) error) (int, error) {
+func (t Tenant) ImportWith(ctx context.Context, by string, r io.Reader, refused func(line int, err *Error) error) (int, error) {
 	if err := t.check(); err != nil {
+		return 0, err
+	}
+	if err := checkName("by", by, true); err != nil {
 		return 0, err
 	}
 	lines := bufio.NewScanner(r)
@@ -88,7 +104,7 @@ func (t Tenant) ImportWith(ctx context.Context, r io.Reader, refused func(line i
 	if err := importHeader(lines); err != nil {
 		return 0, err
 	}
-	in := importing{tenant: t, refused: refused}
+	in := importing{tenant: t, by: by, at: t.client.now(), refused: refused}
 	number := 2
 	for ; lines.Scan(); number++ {
 		if len(lines.Bytes()) == 0 {
@@ -120,6 +136,8 @@ func importHeader(lines *bufio.Scanner) error {
 // importing is an import under way.
 type importing struct {
 	tenant  Tenant
+	by      string
+	at      time.Time
 	refused func(line int, err *Error) error
 	stored  int
 	page    []*Memory
@@ -127,15 +145,53 @@ type importing struct {
 }
 
 func (in *importing) line(ctx context.Context, number int, text []byte) error {
-	m, err := in.tenant.client.importLine(text)
+	m, told, err := in.tenant.client.importLine(text)
 	if err != nil {
 		return in.refuse(number, err)
 	}
+	in.mark(m, told)
 	in.page, in.numbers = append(in.page, m), append(in.numbers, number)
 	if len(in.page) < pageSize {
 		return nil
 	}
 	return in.flush(ctx)
+}
+
+// mark makes the import the memory's provenance, and what the file says data.
+func (in *importing) mark(m *Memory, said Provenance) {
+	mark := map[string]any{"by": in.by, "at": in.at.UTC().Format(time.RFC3339)}
+	for name, text := range map[string]string{"service": said.Service, "source": said.Source} {
+		if checkName(name, text, true) == nil {
+			mark[name] = text
+		}
+	}
+	metadata := maps.Clone(m.Metadata)
+	if metadata == nil {
+		metadata = Metadata{}
+	}
+	metadata[ImportMetadata] = mark
+	m.Metadata = metadata
+	// The reference stays: who erases what mentions a thing looks there.
+	m.Provenance = Provenance{Service: ImportService, Source: clipName("import by " + in.by), Reference: said.Reference}
+}
+
+// said is the provenance that a file tells of a memory; of one that was imported before,
+// what the first file told.
+func said(m *Memory) Provenance {
+	told := m.Provenance
+	if before, is := m.Metadata[ImportMetadata].(map[string]any); is && told.Service == ImportService {
+		told.Service, _ = before["service"].(string)
+		told.Source, _ = before["source"].(string)
+	}
+	return told
+}
+
+// clipName shortens a text to what a name may have.
+func clipName(text string) string {
+	if len(text) <= MaxName {
+		return text
+	}
+	return strings.ToValidUTF8(text[:MaxName], "")
 }
 
 func (in *importing) refuse(number int, err error) error {
@@ -216,27 +272,30 @@ func (t Tenant) importPage(ctx context.Context, page []*Memory) error {
 // bits, and there must be room to count on.
 const mostCounted = 1_000_000_000
 
-// importLine reads one memory and holds it to the rules that Store has.
-func (c *Client) importLine(line []byte) (*Memory, error) {
+// importLine reads one memory and holds it to the rules that Store has, and
+// returns beside it the provenance that the line tells.
+func (c *Client) importLine(line []byte) (*Memory, Provenance, error) {
 	var read exportLine
 	if err := json.Unmarshal(line, &read); err != nil {
-		return nil, &Error{Kind: ErrInvalid, Field: "memory", Message: "is not a memory in JSON", Err: err}
+		return nil, Provenance{}, &Error{Kind: ErrInvalid, Field: "memory", Message: "is not a memory in JSON", Err: err}
 	}
 	m := read.Memory
+	told := said(&m)
+	delete(m.Metadata, ImportMetadata) // it takes no room of the limits, so that what was imported can be again
 	item := Item{
 		Agent: m.Agent, Type: m.Type, Content: m.Content, Metadata: m.Metadata, Scope: m.Scope, Key: m.Key, Subject: m.Subject,
 		Provenance: m.Provenance, Importance: m.Importance, Confidence: m.Prior, ValidFrom: m.ValidFrom,
 	}
 	checked, err := item.draft(c.now(), nil)
 	if err != nil {
-		return nil, err
+		return nil, Provenance{}, err
 	}
 	if m.ID == uuid.Nil || m.CreatedAt.IsZero() || m.ValidFrom.IsZero() {
-		return nil, invalid("memory", "has no id, created_at or valid_from")
+		return nil, Provenance{}, invalid("memory", "has no id, created_at or valid_from")
 	}
 	for _, count := range []int{m.Successes, m.Failures, m.Mentions, m.Recalls} {
 		if count < 0 || count > mostCounted {
-			return nil, invalid("memory", fmt.Sprintf("has a count that is not between 0 and %d", mostCounted))
+			return nil, Provenance{}, invalid("memory", fmt.Sprintf("has a count that is not between 0 and %d", mostCounted))
 		}
 	}
 	m.Metadata, m.Scope = checked.Metadata, checked.Scope
@@ -246,7 +305,7 @@ func (c *Client) importLine(line []byte) (*Memory, error) {
 	for _, at := range []*time.Time{&m.LastRecalledAt, &m.CreatedAt, &m.UpdatedAt, &m.ValidFrom, &m.ValidUntil, &m.ExpiresAt} {
 		*at = stored(*at)
 	}
-	return &m, c.importVector(&m, read.Vector)
+	return &m, told, c.importVector(&m, read.Vector)
 }
 
 func (c *Client) importVector(m *Memory, encoded []byte) (err error) {

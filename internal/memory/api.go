@@ -75,6 +75,7 @@ func (s *Service) Register(api huma.API) {
 	httpkit.Register(api, export, s.export)
 	load := op("import-memories", http.MethodPost, importPath, write, "Import an export",
 		"Memories keep their ids, times, versions and counts; one of the same id is written over, so that an import may be repeated. "+
+			"Their provenance is the import (service import, source import by whom); what the file says of it is kept as data in their metadata, under import. "+
 			"A line that can't be stored is reported and passed over. Up to 256 MiB and ten minutes; a memory takes one line of up to 1 MiB.")
 	load.SkipValidateBody = true
 	load.RequestBody = &huma.RequestBody{Required: true, Description: "What export-memories answered", Content: map[string]*huma.MediaType{

@@ -242,7 +242,10 @@ func TestAnExportIsImportedElsewhere(t *testing.T) {
 	require.Equal(t, 2, report.Refused)
 	require.Equal(t, 3, report.Lines[0].Line)
 	require.Equal(t, 4, report.Lines[1].Line)
-	require.Equal(t, []string{"Marie prefers Signal"}, b.retrieve(t, other, map[string]any{"query": "Marie prefers"}).contents())
+	found := b.retrieve(t, other, map[string]any{"query": "Marie prefers"})
+	require.Equal(t, []string{"Marie prefers Signal"}, found.contents())
+	require.Equal(t, "import", found.Hits[0].Memory.Provenance.Service, "a file makes nobody its author")
+	require.Contains(t, found.Hits[0].Memory.Provenance.Source, "import by ")
 
 	// A count at its column's end would fail whatever stores the same words later.
 	require.Contains(t, file[1], `"mentions":1`)

@@ -71,7 +71,8 @@ const (
 func (s *Service) load(ctx context.Context, in *importInput) (*importOutput, error) {
 	out := &importOutput{}
 	out.Body.Lines = []Refused{}
-	stored, err := s.client.Tenant(httpkit.Tenant(ctx)).ImportWith(ctx, in.body, func(line int, err *zerodb.Error) error {
+	principal, _ := httpkit.PrincipalFrom(ctx)
+	stored, err := s.client.Tenant(principal.Tenant).ImportWith(ctx, principal.ID, in.body, func(line int, err *zerodb.Error) error {
 		if out.Body.Refused++; out.Body.Refused > mostRefused {
 			return fault.New(fault.Invalid, "More than %d lines can't be stored: this is no export of memories. The first: line %d, %s",
 				mostRefused, out.Body.Lines[0].Line, out.Body.Lines[0].Message)

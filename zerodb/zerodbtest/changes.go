@@ -98,7 +98,7 @@ func testExport(t *testing.T, b *bundle) {
 
 	other := b.client.Tenant(b.env.Tenant(t))
 	for range 2 { // an import may be repeated
-		n, err = other.Import(t.Context(), strings.NewReader(exported))
+		n, err = other.Import(t.Context(), importer, strings.NewReader(exported))
 		require.NoError(t, err)
 		require.Equal(t, 3, n)
 	}
@@ -107,6 +107,14 @@ func testExport(t *testing.T, b *bundle) {
 	require.NoError(t, err)
 	theirs, err := other.List(t.Context(), all, zerodb.Order{}, 10)
 	require.NoError(t, err)
+	for i := range theirs {
+		require.Equal(t, zerodb.ImportService, theirs[i].Provenance.Service)
+		theirs[i].Provenance = mine[i].Provenance
+		delete(theirs[i].Metadata, zerodb.ImportMetadata)
+		if len(theirs[i].Metadata) == 0 {
+			theirs[i].Metadata = nil
+		}
+	}
 	require.Equal(t, mine, theirs, "with ids, times, versions and vectors")
 
 	// Both tenants now have memories of the same IDs: each changes its own.
@@ -122,7 +130,7 @@ func testExport(t *testing.T, b *bundle) {
 		"no id":        `{"zerodb":1}` + "\n" + `{"agent":"a","type":"semantic","content":"x","scope":{"kind":"agent","name":"a"}}` + "\n",
 		"unknown type": `{"zerodb":1}` + "\n" + `{"agent":"a","type":"odd","content":"x"}` + "\n",
 	} {
-		_, err := other.Import(t.Context(), strings.NewReader(text))
+		_, err := other.Import(t.Context(), importer, strings.NewReader(text))
 		require.ErrorIs(t, err, zerodb.ErrInvalid, name)
 	}
 }

@@ -104,6 +104,7 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 		{"working memories are replaced", testWorking},
 		{"stats count by type and agent", testStats},
 		{"an export is imported elsewhere", testTransfer},
+		{"an import says that it is one", testProvenance},
 		{"short-term memories expire", testShortTerm},
 		{"repetition changes nothing", testRepetition},
 		{"near-duplicates are merged", testNearDuplicates},
