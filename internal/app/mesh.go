@@ -56,7 +56,7 @@ func (a *App) peerGuard() (func(http.Handler) http.Handler, error) {
 	}
 	once := idempotency.Middleware(idempotency.Config{Store: meshstore.NewOperations(a.db, a.opts.Clock), Logger: a.opts.Telemetry.Logger})
 	return func(next http.Handler) http.Handler {
-		signed := guard(asService(once(next)))
+		signed := guard(a.asService(once(next)))
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if signature.Signed(r) {
 				signed.ServeHTTP(w, r)
@@ -67,8 +67,9 @@ func (a *App) peerGuard() (func(http.Handler) http.Handler, error) {
 	}, nil
 }
 
-// asService makes the verified sender the request's principal.
-func asService(next http.Handler) http.Handler {
+// asService makes the verified sender the request's principal, who may call what it
+// needs of this service.
+func (a *App) asService(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		identity, ok := signature.From(r.Context())
 		if !ok {
@@ -76,7 +77,8 @@ func asService(next http.Handler) http.Handler {
 			return
 		}
 		principal := httpkit.Principal{
-			ID: "service " + identity.Source, Service: identity.Source, Name: identity.Source, Scopes: []string{"*"},
+			ID: "service " + identity.Source, Service: identity.Source, Name: identity.Source,
+			Operations: operationsFor(a.service.id, identity.Source),
 		}
 		if identity.Tenant != "" {
 			tenant, err := uuid.Parse(identity.Tenant)

@@ -81,7 +81,7 @@ func TestAPeerIsKnownByItsSignature(t *testing.T) {
 	signer, err := signature.NewSigner(signature.SignerConfig{Keys: keys, Service: mesh.Sankore})
 	require.NoError(t, err)
 
-	const path = "/api/v1/conversion/stats"
+	const path = "/api/v1/conversion/campaigns/spring/conversions"
 	call := func(change func(*http.Request)) (int, string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 		change(r)
@@ -98,7 +98,8 @@ func TestAPeerIsKnownByItsSignature(t *testing.T) {
 		}
 	}
 	status, body := call(signed(tenant.String()))
-	require.Equal(t, http.StatusOK, status, body)
+	require.Equal(t, http.StatusNotFound, status, body)
+	require.Contains(t, body, "No visit carries", "it was let in")
 	status, body = call(signed(""))
 	require.Equal(t, http.StatusUnprocessableEntity, status, body)
 	require.Contains(t, body, "no tenant")
@@ -112,12 +113,12 @@ func TestAPeerIsKnownByItsSignature(t *testing.T) {
 	unsigned := func(secret string) func(*http.Request) {
 		return func(r *http.Request) {
 			r.Header.Set(signature.HeaderSecret, secret)
-			r.Header.Set(signature.HeaderSource, mesh.Onside)
+			r.Header.Set(signature.HeaderSource, mesh.Sankore)
 			r.Header.Set(signature.HeaderTenant, tenant.String())
 		}
 	}
 	status, body = call(unsigned(legacySecret))
-	require.Equal(t, http.StatusOK, status, "the older form is accepted where a setting says so: %s", body)
+	require.Equal(t, http.StatusNotFound, status, "the older form is accepted where a setting says so: %s", body)
 	status, body = call(unsigned(meshSecret))
 	require.Equal(t, http.StatusUnauthorized, status, "what signs is never sent: %s", body)
 

@@ -17,6 +17,9 @@ type Principal struct {
 	Service string    // the calling service's id; "" for everybody else
 	Name    string    // for display and audit: an e-mail address, a key's name
 	Scopes  []string  // "outreach:write", ...; "*" is every scope
+	// Operations are the ids of those that a calling service may call, whatever their
+	// scope: it may call no other. Nil for everybody else.
+	Operations []string
 }
 
 // Allows reports whether the principal holds scope.

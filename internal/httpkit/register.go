@@ -3,6 +3,7 @@ package httpkit
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -85,6 +86,12 @@ func authorize(ctx context.Context, op huma.Operation) error {
 	}
 	if _, closed := op.Metadata["not for services"].(notForServices); closed && principal.Service != "" {
 		return fault.New(fault.Forbidden, "This is for people and their keys, not for %s.", principal.Name)
+	}
+	if principal.Service != "" {
+		if !slices.Contains(principal.Operations, op.OperationID) {
+			return fault.New(fault.Forbidden, "The service %s does not call this: it has no need to.", principal.Name)
+		}
+		return nil
 	}
 	for _, requirement := range op.Security {
 		for _, scopes := range requirement {

@@ -122,7 +122,7 @@ func asPeer(next http.Handler) http.Handler {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		principal := httpkit.Principal{Tenant: tenant, ID: "service " + identity.Source, Service: identity.Source, Name: identity.Source, Scopes: []string{"*"}}
+		principal := httpkit.Principal{Tenant: tenant, ID: "service " + identity.Source, Service: identity.Source, Name: identity.Source, Operations: []string{"read-credentials"}}
 		next.ServeHTTP(w, r.WithContext(httpkit.WithPrincipal(r.Context(), principal)))
 	})
 }
