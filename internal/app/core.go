@@ -8,6 +8,7 @@ import (
 	"github.com/engardehq/madansara/internal/core/audit"
 	"github.com/engardehq/madansara/internal/core/fact"
 	"github.com/engardehq/madansara/internal/core/integration"
+	"github.com/engardehq/madansara/internal/retention"
 	"github.com/engardehq/madansara/internal/ssrf"
 )
 
@@ -19,8 +20,10 @@ func (a *App) buildCore() error {
 	}
 	workers := river.NewWorkers()
 	integrations.RegisterWorkers(workers)
+	sweeper := retention.New(a.db, a.opts.Clock, a.opts.Telemetry.Logger, coreRules(cfg)...)
+	sweeper.RegisterWorkers(workers)
 	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}}
-	if err := a.makeQueue(workers, queues, integrations.PeriodicJobs()...); err != nil {
+	if err := a.makeQueue(workers, queues, append(integrations.PeriodicJobs(), sweeper.PeriodicJobs()...)...); err != nil {
 		return err
 	}
 	router, err := a.router(nil)

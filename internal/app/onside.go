@@ -6,6 +6,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/engardehq/madansara/internal/onside"
+	"github.com/engardehq/madansara/internal/retention"
 	"github.com/engardehq/madansara/internal/ssrf"
 )
 
@@ -17,7 +18,11 @@ func (a *App) buildOnside() error {
 	a.closing(func(context.Context) error { service.Close(); return nil })
 	workers := river.NewWorkers()
 	service.RegisterWorkers(workers)
-	if err := a.makeQueue(workers, onside.Queues()); err != nil {
+	sweeper := retention.New(a.db, a.opts.Clock, a.opts.Telemetry.Logger, onsideRules(a.opts.Config)...)
+	sweeper.RegisterWorkers(workers)
+	queues := onside.Queues()
+	queues[river.QueueDefault] = river.QueueConfig{MaxWorkers: 1}
+	if err := a.makeQueue(workers, queues, sweeper.PeriodicJobs()...); err != nil {
 		return err
 	}
 	service.UseQueue(a.queue)

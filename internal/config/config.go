@@ -82,6 +82,11 @@ type Config struct {
 	// this machine, on any port. Everything else that is not public stays refused.
 	AllowLoopbackURLs bool `env:"ALLOW_LOOPBACK_URLS" envDefault:"false" example:"false"`
 
+	// How long things are kept; 0 is for ever. Of a page's analyses the newest stays.
+	SEOAnalysesDays int `env:"SEO_ANALYSES_RETENTION_DAYS" envDefault:"90" example:"90"`
+	RankingsMonths  int `env:"RANKINGS_RETENTION_MONTHS" envDefault:"25" example:"25"`
+	AuditLogMonths  int `env:"AUDIT_LOG_RETENTION_MONTHS" envDefault:"24" example:"24"`
+
 	// ZeroDBURL is the Qdrant that keeps the agents' memories; empty keeps them in PostgreSQL.
 	ZeroDBURL    string `env:"ZERODB_URL" example:"http://qdrant.railway.internal:6333"`
 	ZeroDBAPIKey Secret `env:"ZERODB_API_KEY" example:"the key that Qdrant was started with"`
@@ -316,6 +321,11 @@ func (c *checker) application(cfg Config) {
 	c.oneOf("LOG_LEVEL", cfg.LogLevel, "debug", "info", "warn", "error")
 	c.between("PORT", cfg.Port, 1, 65535)
 	c.between("TRUSTED_PROXY_HOPS", cfg.TrustedProxyHops, 0, 10)
+	c.between("SEO_ANALYSES_RETENTION_DAYS", cfg.SEOAnalysesDays, 0, 36500)
+	c.between("RANKINGS_RETENTION_MONTHS", cfg.RankingsMonths, 0, 1200)
+	if cfg.AuditLogMonths != 0 && (cfg.AuditLogMonths < 12 || cfg.AuditLogMonths > 1200) {
+		c.badf("AUDIT_LOG_RETENTION_MONTHS", "is neither 0, for ever, nor between 12 and 1200")
+	}
 	if !(cfg.APIRateLimit >= 0 && cfg.APIRateLimit <= 1e9) {
 		c.badf("API_RATE_LIMIT", "is no rate of 0 or more")
 	}

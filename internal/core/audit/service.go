@@ -20,6 +20,11 @@ type Service struct{ db *engardedb.DB }
 // New returns the logs in db, whose sessions run as engarde_core_app.
 func New(db *engardedb.DB) *Service { return &Service{db: db} }
 
+// DeleteBefore deletes at most $3 entries of the tenant $1 from before $2. The database
+// lets none go that is younger than 11 months.
+const DeleteBefore = `DELETE FROM audit_log WHERE tenant_uuid = $1 AND entry_uuid IN
+	(SELECT entry_uuid FROM audit_log WHERE tenant_uuid = $1 AND at < $2 ORDER BY at LIMIT $3)`
+
 // Entry is an act on record.
 type Entry struct {
 	ID         uuid.UUID       `json:"id"`

@@ -43,6 +43,10 @@ type Outcome struct {
 
 const mostErrors = 1000
 
+// DeleteBefore deletes at most $3 rankings of the tenant $1 of days before that of $2.
+const DeleteBefore = `DELETE FROM keyword_rankings WHERE tenant_uuid = $1 AND ranking_uuid IN
+	(SELECT ranking_uuid FROM keyword_rankings WHERE tenant_uuid = $1 AND ranked_on < ($2::timestamptz AT TIME ZONE 'UTC')::date ORDER BY ranked_on LIMIT $3)`
+
 // ImportCSV keeps the rankings of a file, all at once. Rows that cannot be taken
 // are reported, and do not keep the others from being taken.
 func (s *Service) ImportCSV(ctx context.Context, tenant uuid.UUID, site string, content []byte, defaults Defaults) (*Outcome, error) {

@@ -21,6 +21,14 @@ import (
 	"github.com/engardehq/madansara/internal/onside/weburl"
 )
 
+// DeleteBefore deletes at most $3 analyses of the tenant $1 from before $2, with their
+// audits, but always keeps the newest of a page: it is what is known of it.
+const DeleteBefore = `DELETE FROM seo_analyses WHERE tenant_uuid = $1 AND analysis_uuid IN (
+	SELECT o.analysis_uuid FROM seo_analyses o WHERE o.tenant_uuid = $1 AND o.fetched_at < $2 AND EXISTS (
+		SELECT FROM seo_analyses n WHERE n.tenant_uuid = $1 AND md5(n.url) = md5(o.url) AND n.url = o.url
+			AND (n.fetched_at, n.analysis_uuid) > (o.fetched_at, o.analysis_uuid))
+	ORDER BY o.fetched_at LIMIT $3)`
+
 // Service analyses pages and keeps the analyses.
 type Service struct {
 	db      *engardedb.DB
