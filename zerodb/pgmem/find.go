@@ -1,10 +1,8 @@
 package pgmem
 
 import (
-	"bytes"
-	"cmp"
-	"container/heap"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -14,10 +12,14 @@ import (
 	"github.com/engardehq/madansara/zerodb"
 )
 
+// lowest is below every score.
+const lowest = -math.MaxFloat64
+
 // rowFilter is a zerodb.Filter as far as an index can tell. What only the database can tell
 // (subject, lineage, metadata) it answers with the set of IDs allowed.
 type rowFilter struct {
 	types   [typeCount]bool
+	every   bool            // all types
 	agents  map[string]bool // nil: any
 	from    int64           // validFrom at least
 	before  int64           // validFrom below
@@ -39,8 +41,9 @@ func rowFilterOf(f *zerodb.Filter, now time.Time, allowed map[uuid.UUID]bool) *r
 	if !f.AsOf.IsZero() {
 		rf.at = f.AsOf.UnixMicro()
 	}
+	rf.every = len(f.Types) == 0
 	for i, t := range types {
-		rf.types[i] = len(f.Types) == 0 || slices.Contains(f.Types, t)
+		rf.types[i] = rf.every || slices.Contains(f.Types, t)
 	}
 	if len(f.Agents) > 0 {
 		rf.agents = map[string]bool{}
@@ -101,7 +104,12 @@ func (f *finder) count(x *index) {
 		}
 	}
 	for i, term := range f.search.Terms {
-		for _, p := range x.postings[term] {
+		postings := x.postings[term]
+		if f.filter.every && x.dead == 0 {
+			f.found[i] += len(postings)
+			continue
+		}
+		for _, p := range postings {
 			if r := &x.rows[p.row]; !r.dead && f.filter.types[r.typ] {
 				f.found[i]++
 			}
@@ -120,24 +128,26 @@ func (f *finder) counted() {
 
 // textScores are the text signals of an index's rows.
 type textScores struct {
-	score, coverage []float64
-	touched         []uint32
+	rows    []textScore
+	touched []uint32
 }
+
+type textScore struct{ score, coverage float64 }
 
 var textPool = sync.Pool{New: func() any { return new(textScores) }}
 
 func (s *textScores) reset(rows int) {
-	if cap(s.score) < rows {
-		s.score, s.coverage = make([]float64, rows, rows+rows/4), make([]float64, rows, rows+rows/4)
+	if cap(s.rows) < rows {
+		s.rows = make([]textScore, rows, rows+rows/4)
 		s.touched = s.touched[:0]
 	}
-	s.score, s.coverage = s.score[:rows], s.coverage[:rows]
+	s.rows = s.rows[:rows]
 }
 
 // release gives the scores back as zeros.
 func (s *textScores) release() {
 	for _, r := range s.touched {
-		s.score[r], s.coverage[r] = 0, 0
+		s.rows[r] = textScore{}
 	}
 	s.touched = s.touched[:0]
 	textPool.Put(s)
@@ -152,131 +162,102 @@ func (f *finder) find(x *index) {
 	for i, term := range f.search.Terms {
 		idf := f.idf[i]
 		for _, p := range x.postings[term] {
-			if scores.score[p.row] == 0 {
+			at := &scores.rows[p.row]
+			if at.score == 0 {
 				scores.touched = append(scores.touched, p.row)
 			}
-			scores.score[p.row] += idf * float64(p.weight)
-			scores.coverage[p.row] += idf
+			at.score += idf * float64(p.weight)
+			at.coverage += idf
+		}
+	}
+	words := newBest(f.search.Limit, f.text.least(), x.rows)
+	for _, n := range scores.touched {
+		if score := scores.rows[n].score; score >= words.least && f.filter.match(&x.rows[n], agents) {
+			words.add(scored{score, n})
 		}
 	}
 	s := x.vectors[f.search.Model]
 	if s != nil && len(f.search.Vector) != s.dimension {
 		s = nil
 	}
-	for _, n := range scores.touched {
-		r := &x.rows[n]
-		if f.text.admits(scores.score[n]) && f.filter.match(r, agents) {
-			f.text.add(scores.score[n], f.candidate(r, s, scores, n))
-		}
-	}
+	f.text.add(f.entries(x, s, scores, words.list))
 	if s != nil {
-		f.scan(x, s, agents, scores)
+		f.dense.add(f.entries(x, s, scores, f.scan(x, s, agents)))
 	}
 }
 
-// scan compares the vectors. It is where a search spends its time.
-func (f *finder) scan(x *index, s *slab, agents map[uint32]bool, scores *textScores) {
-	query, d := f.search.Vector, s.dimension
-	for b, block := range s.blocks {
-		rows := s.rows[b*blockVectors:]
-		for i := 0; i*d < len(block); i++ {
-			r := &x.rows[rows[i]]
-			if !f.filter.match(r, agents) {
-				continue
-			}
-			cosine := float64(zerodb.Dot(query, block[i*d:i*d+d:i*d+d]))
-			if f.dense.admits(cosine) {
-				c := f.candidate(r, nil, scores, rows[i])
-				c.Cosine, c.HasCosine = cosine, true
-				f.dense.add(cosine, c)
+// parallelVectors are how many make a second processor worth calling.
+const parallelVectors = 20_000
+
+// scan compares the vectors and returns the nearest. It is where a search of a large scope spends its time.
+func (f *finder) scan(x *index, s *slab, agents map[uint32]bool) []scored {
+	workers := min(runtime.GOMAXPROCS(0), len(s.rows)/(parallelVectors/2))
+	if workers < 2 {
+		return f.scanBlocks(x, s, agents, 0, len(s.blocks)).list
+	}
+	parts := make([]*best, workers)
+	var working sync.WaitGroup
+	for w := range workers {
+		working.Go(func() {
+			parts[w] = f.scanBlocks(x, s, agents, len(s.blocks)*w/workers, len(s.blocks)*(w+1)/workers)
+		})
+	}
+	working.Wait()
+	for _, part := range parts[1:] {
+		for _, found := range part.list {
+			parts[0].add(found)
+		}
+	}
+	return parts[0].list
+}
+
+// scanBlocks scans some of the blocks. Few vectors come near enough for
+// the filter to be asked about their memories.
+func (f *finder) scanBlocks(x *index, s *slab, agents map[uint32]bool, from, to int) *best {
+	query, stride := f.search.Vector, s.stride
+	nearest := newBest(f.search.Limit, f.dense.least(), x.rows)
+	for b := from; b < to; b++ {
+		block, rows := s.blocks[b], s.rows[b*blockVectors:min(len(s.rows), (b+1)*blockVectors)]
+		for i, n := range rows {
+			cosine := float64(zerodb.Dot(query, block[i*stride:i*stride+len(query)]))
+			if cosine >= nearest.least && f.filter.match(&x.rows[n], agents) {
+				nearest.add(scored{cosine, n})
 			}
 		}
 	}
+	return nearest
 }
 
-func (f *finder) candidate(r *row, s *slab, scores *textScores, n uint32) zerodb.Candidate {
-	c := zerodb.Candidate{ID: r.id, Facts: r.facts()}
-	if c.Text = scores.score[n]; c.Text > 0 {
-		c.Coverage = min(scores.coverage[n]/f.all, 1)
+// entries says of rows all that speaks for them.
+func (f *finder) entries(x *index, s *slab, scores *textScores, list []scored) []entry {
+	entries := make([]entry, len(list))
+	for i, found := range list {
+		r := &x.rows[found.row]
+		c := zerodb.Candidate{ID: r.id, Facts: r.facts()}
+		if c.Text = scores.rows[found.row].score; c.Text > 0 {
+			c.Coverage = min(scores.rows[found.row].coverage/f.all, 1)
+		}
+		if s != nil && r.model == s.number {
+			c.Cosine, c.HasCosine = float64(zerodb.Dot(f.search.Vector, s.vector(r.vector))), true
+		}
+		entries[i] = entry{found.score, c}
 	}
-	if s != nil && r.model == s.number {
-		c.Cosine, c.HasCosine = float64(zerodb.Dot(f.search.Vector, s.vector(r.vector))), true
-	}
-	return c
+	return entries
 }
 
 // candidates returns the union of the best by vector and by text.
 func (f *finder) candidates() zerodb.Candidates {
-	list := f.dense.list()
-	seen := make(map[uuid.UUID]bool, len(list))
-	for i := range list {
-		seen[list[i].ID] = true
+	list := make([]zerodb.Candidate, 0, len(f.dense.entries)+len(f.text.entries))
+	seen := make(map[uuid.UUID]bool, len(f.dense.entries))
+	for i := range f.dense.entries {
+		c := &f.dense.entries[i].candidate
+		seen[c.ID] = true
+		list = append(list, *c)
 	}
-	for _, c := range f.text.list() {
-		if !seen[c.ID] {
-			list = append(list, c)
+	for i := range f.text.entries {
+		if c := &f.text.entries[i].candidate; !seen[c.ID] {
+			list = append(list, *c)
 		}
 	}
 	return zerodb.Candidates{List: list}
-}
-
-// top keeps the limit best candidates of one signal.
-type top struct {
-	limit   int
-	entries []entry // a heap, the worst first
-}
-
-type entry struct {
-	score     float64
-	candidate zerodb.Candidate
-}
-
-// admits reports whether a score may be among the best.
-func (t *top) admits(score float64) bool {
-	return len(t.entries) < t.limit || score >= t.entries[0].score
-}
-
-func (t *top) add(score float64, c zerodb.Candidate) {
-	e := entry{score, c}
-	if len(t.entries) < t.limit {
-		heap.Push(t, e)
-		return
-	}
-	if compareEntries(&e, &t.entries[0]) < 0 {
-		t.entries[0] = e
-		heap.Fix(t, 0)
-	}
-}
-
-// compareEntries orders the better first.
-func compareEntries(a, b *entry) int {
-	return cmp.Or(cmp.Compare(b.score, a.score), bytes.Compare(a.candidate.ID[:], b.candidate.ID[:]))
-}
-
-func (t *top) list() []zerodb.Candidate {
-	slices.SortFunc(t.entries, func(a, b entry) int { return compareEntries(&a, &b) })
-	list := make([]zerodb.Candidate, len(t.entries))
-	for i := range t.entries {
-		list[i] = t.entries[i].candidate
-	}
-	return list
-}
-
-// Len, Less, Swap, Push and Pop are for container/heap.
-func (t *top) Len() int           { return len(t.entries) }
-func (t *top) Less(i, j int) bool { return compareEntries(&t.entries[i], &t.entries[j]) > 0 }
-func (t *top) Swap(i, j int)      { t.entries[i], t.entries[j] = t.entries[j], t.entries[i] }
-
-// Push adds an entry.
-func (t *top) Push(e any) {
-	if entry, ok := e.(entry); ok {
-		t.entries = append(t.entries, entry)
-	}
-}
-
-// Pop is never called: the heap only grows and is fixed.
-func (t *top) Pop() any {
-	last := t.entries[len(t.entries)-1]
-	t.entries = t.entries[:len(t.entries)-1]
-	return last
 }
