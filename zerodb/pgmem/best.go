@@ -78,30 +78,48 @@ func (b *best) down() {
 	}
 }
 
+// sorted ends the collection: it returns the rows, the best first.
+func (b *best) sorted() []scored {
+	slices.SortFunc(b.list, func(x, y scored) int {
+		switch {
+		case x == y:
+			return 0
+		case b.worse(y, x):
+			return -1
+		default:
+			return 1
+		}
+	})
+	return b.list
+}
+
 // top keeps the limit best candidates of one signal, of any number of indexes.
 type top struct {
-	limit   int
-	entries []entry // the best first
+	limit  int
+	signal func(*zerodb.Candidate) float64
+	list   []zerodb.Candidate // the best first
 }
 
-type entry struct {
-	score     float64
-	candidate zerodb.Candidate
-}
-
-// least is the score below which nothing needs to be added.
+// least is the signal below which nothing needs to be added.
 func (t *top) least() float64 {
-	if len(t.entries) < t.limit {
+	if len(t.list) < t.limit {
 		return lowest
 	}
-	return t.entries[len(t.entries)-1].score
+	return t.signal(&t.list[len(t.list)-1])
 }
 
-// add takes what one index has to offer.
-func (t *top) add(entries []entry) {
-	t.entries = append(t.entries, entries...)
-	slices.SortFunc(t.entries, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(b.score, a.score), bytes.Compare(a.candidate.ID[:], b.candidate.ID[:]))
+// add takes what one index has to offer, the best first.
+func (t *top) add(candidates []zerodb.Candidate) {
+	if len(candidates) == 0 {
+		return
+	}
+	if len(t.list) == 0 {
+		t.list = candidates
+		return
+	}
+	t.list = append(t.list, candidates...)
+	slices.SortFunc(t.list, func(a, b zerodb.Candidate) int {
+		return cmp.Or(cmp.Compare(t.signal(&b), t.signal(&a)), bytes.Compare(a.ID[:], b.ID[:]))
 	})
-	t.entries = t.entries[:min(len(t.entries), t.limit)]
+	t.list = t.list[:min(len(t.list), t.limit)]
 }

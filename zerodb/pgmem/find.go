@@ -93,7 +93,11 @@ type finder struct {
 }
 
 func newFinder(s *zerodb.Search, f *rowFilter) *finder {
-	return &finder{search: s, filter: f, found: make([]int, len(s.Terms)), dense: top{limit: s.Limit}, text: top{limit: s.Limit}}
+	return &finder{
+		search: s, filter: f, found: make([]int, len(s.Terms)),
+		dense: top{limit: s.Limit, signal: func(c *zerodb.Candidate) float64 { return c.Cosine }},
+		text:  top{limit: s.Limit, signal: func(c *zerodb.Candidate) float64 { return c.Text }},
+	}
 }
 
 // count adds an index to the statistics that the words' weights depend on.
@@ -180,9 +184,9 @@ func (f *finder) find(x *index) {
 	if s != nil && len(f.search.Vector) != s.dimension {
 		s = nil
 	}
-	f.text.add(f.entries(x, s, scores, words.list))
+	f.text.add(f.ofRows(x, s, scores, words))
 	if s != nil {
-		f.dense.add(f.entries(x, s, scores, f.scan(x, s, agents)))
+		f.dense.add(f.ofRows(x, s, scores, f.scan(x, s, agents)))
 	}
 }
 
@@ -190,10 +194,10 @@ func (f *finder) find(x *index) {
 const parallelVectors = 20_000
 
 // scan compares the vectors and returns the nearest. It is where a search of a large scope spends its time.
-func (f *finder) scan(x *index, s *slab, agents map[uint32]bool) []scored {
+func (f *finder) scan(x *index, s *slab, agents map[uint32]bool) *best {
 	workers := min(runtime.GOMAXPROCS(0), len(s.rows)/(parallelVectors/2))
 	if workers < 2 {
-		return f.scanBlocks(x, s, agents, 0, len(s.blocks)).list
+		return f.scanBlocks(x, s, agents, 0, len(s.blocks))
 	}
 	parts := make([]*best, workers)
 	var working sync.WaitGroup
@@ -208,7 +212,7 @@ func (f *finder) scan(x *index, s *slab, agents map[uint32]bool) []scored {
 			parts[0].add(found)
 		}
 	}
-	return parts[0].list
+	return parts[0]
 }
 
 // scanBlocks scans some of the blocks. Few vectors come near enough for
@@ -228,35 +232,32 @@ func (f *finder) scanBlocks(x *index, s *slab, agents map[uint32]bool, from, to 
 	return nearest
 }
 
-// entries says of rows all that speaks for them.
-func (f *finder) entries(x *index, s *slab, scores *textScores, list []scored) []entry {
-	entries := make([]entry, len(list))
-	for i, found := range list {
-		r := &x.rows[found.row]
-		c := zerodb.Candidate{ID: r.id, Facts: r.facts()}
+// ofRows says of an index's best all that speaks for them.
+func (f *finder) ofRows(x *index, s *slab, scores *textScores, rows *best) []zerodb.Candidate {
+	candidates := make([]zerodb.Candidate, len(rows.list))
+	for i, found := range rows.sorted() {
+		r, c := &x.rows[found.row], &candidates[i]
+		c.ID, c.Facts = r.id, r.facts()
 		if c.Text = scores.rows[found.row].score; c.Text > 0 {
 			c.Coverage = min(scores.rows[found.row].coverage/f.all, 1)
 		}
 		if s != nil && r.model == s.number {
 			c.Cosine, c.HasCosine = float64(zerodb.Dot(f.search.Vector, s.vector(r.vector))), true
 		}
-		entries[i] = entry{found.score, c}
 	}
-	return entries
+	return candidates
 }
 
 // candidates returns the union of the best by vector and by text.
 func (f *finder) candidates() zerodb.Candidates {
-	list := make([]zerodb.Candidate, 0, len(f.dense.entries)+len(f.text.entries))
-	seen := make(map[uuid.UUID]bool, len(f.dense.entries))
-	for i := range f.dense.entries {
-		c := &f.dense.entries[i].candidate
-		seen[c.ID] = true
-		list = append(list, *c)
+	list := slices.Grow(f.dense.list, len(f.text.list))
+	seen := make(map[uuid.UUID]bool, len(list))
+	for i := range list {
+		seen[list[i].ID] = true
 	}
-	for i := range f.text.entries {
-		if c := &f.text.entries[i].candidate; !seen[c.ID] {
-			list = append(list, *c)
+	for i := range f.text.list {
+		if !seen[f.text.list[i].ID] {
+			list = append(list, f.text.list[i])
 		}
 	}
 	return zerodb.Candidates{List: list}
