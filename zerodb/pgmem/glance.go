@@ -2,7 +2,6 @@ package pgmem
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,7 +33,9 @@ func (g *glance) Search(ctx context.Context, now time.Time, searches []zerodb.Se
 	}
 	var found []zerodb.Candidates
 	err := g.backend.tenant(ctx, g.tenant, func(ctx context.Context, tx engardedb.Tx) (err error) {
-		found, err = newSession(g.backend, tx).Search(ctx, now, searches)
+		s := newSession(g.backend, tx)
+		found, err = s.Search(ctx, now, searches)
+		g.current = s.current
 		return err
 	})
 	return found, err
@@ -149,28 +150,5 @@ func eachHeld(partitions []*partition, step func(*index)) bool {
 // Get returns memories by ID: those that a search of this glance has found
 // without asking the database again, if they are kept.
 func (g *glance) Get(ctx context.Context, ids []uuid.UUID) ([]zerodb.Memory, error) {
-	found, missing, err := g.kept(ids)
-	if err != nil || len(missing) == 0 {
-		return found, err
-	}
-	read, err := g.reader.Get(ctx, missing)
-	return append(found, read...), err
-}
-
-func (g *glance) kept(ids []uuid.UUID) (found []zerodb.Memory, missing []uuid.UUID, err error) {
-	missing = slices.Clone(ids)
-	found = make([]zerodb.Memory, 0, len(ids))
-	eachHeld(g.current, func(x *index) {
-		missing = slices.DeleteFunc(missing, func(id uuid.UUID) bool {
-			m, failure := x.memory(id)
-			if failure != nil {
-				err = failure
-			}
-			if m != nil {
-				found = append(found, *m)
-			}
-			return m != nil
-		})
-	})
-	return found, missing, err
+	return getKept(ctx, g.reader, g.current, ids)
 }

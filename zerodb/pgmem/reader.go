@@ -64,6 +64,28 @@ func (r reader) Get(ctx context.Context, ids []uuid.UUID) ([]zerodb.Memory, erro
 	return collect(ctx, r.statements, "read memories", scanMemory, query, r.tenant, ids)
 }
 
+// getKept returns memories by ID, those without asking the database that are kept in
+// partitions of which it has said that they are current.
+func getKept(ctx context.Context, r reader, current []*partition, ids []uuid.UUID) ([]zerodb.Memory, error) {
+	missing, found := slices.Clone(ids), make([]zerodb.Memory, 0, len(ids))
+	var failure error
+	eachHeld(current, func(x *index) {
+		missing = slices.DeleteFunc(missing, func(id uuid.UUID) bool {
+			m, err := x.memory(id)
+			failure = cmp.Or(failure, err)
+			if m != nil {
+				found = append(found, *m)
+			}
+			return m != nil
+		})
+	})
+	if failure != nil || len(missing) == 0 {
+		return found, failure
+	}
+	read, err := r.Get(ctx, missing)
+	return append(found, read...), err
+}
+
 // Versions returns the memories of each identity.
 func (r reader) Versions(ctx context.Context, identities []zerodb.Identity) ([][]zerodb.Memory, error) {
 	const query = `SELECT ` + memoryColumns + ` FROM ` + memoryTables + ` WHERE m.tenant_uuid = $1 AND m.identity = ANY ($2)`

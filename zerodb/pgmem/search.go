@@ -161,6 +161,7 @@ func (s *session) see(ctx context.Context, scope zerodb.Scope, state scopeState)
 	}
 	if current {
 		v.held = p
+		s.current = append(s.current, p)
 	}
 	return v, nil
 }

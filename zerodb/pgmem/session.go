@@ -19,6 +19,8 @@ type session struct {
 	tx      engardedb.Tx
 	locked  []lockedScope
 	bumped  bool
+	// current are partitions that a search of this session found to hold all that is committed.
+	current []*partition
 	// private: the transaction has changed memories. What it reads from then on
 	// is not committed, and must not come into what the process holds.
 	private bool
@@ -157,4 +159,12 @@ func (s *session) Delete(ctx context.Context, ids []uuid.UUID) error {
 	kinds, names, changed := s.lockedArrays()
 	_, err := s.tx.Exec(ctx, statement, s.tenant, ids, kinds, names, changed, keptDeletions)
 	return failed(err, "delete memories")
+}
+
+// Get returns memories by ID.
+func (s *session) Get(ctx context.Context, ids []uuid.UUID) ([]zerodb.Memory, error) {
+	if s.private { // what is kept lacks what this transaction wrote
+		return s.reader.Get(ctx, ids)
+	}
+	return getKept(ctx, s.reader, s.current, ids)
 }
