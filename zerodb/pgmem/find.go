@@ -19,7 +19,6 @@ const lowest = -math.MaxFloat64
 // (subject, lineage, metadata) it answers with the set of IDs allowed.
 type rowFilter struct {
 	types   [typeCount]bool
-	every   bool            // all types
 	agents  map[string]bool // nil: any
 	from    int64           // validFrom at least
 	before  int64           // validFrom below
@@ -41,9 +40,8 @@ func rowFilterOf(f *zerodb.Filter, now time.Time, allowed map[uuid.UUID]bool) *r
 	if !f.AsOf.IsZero() {
 		rf.at = f.AsOf.UnixMicro()
 	}
-	rf.every = len(f.Types) == 0
 	for i, t := range types {
-		rf.types[i] = rf.every || slices.Contains(f.Types, t)
+		rf.types[i] = len(f.Types) == 0 || slices.Contains(f.Types, t)
 	}
 	if len(f.Agents) > 0 {
 		rf.agents = map[string]bool{}
@@ -79,6 +77,16 @@ func (rf *rowFilter) match(r *row, agents map[uint32]bool) bool {
 	return (agents == nil || agents[r.agent]) && (rf.allowed == nil || rf.allowed[r.id])
 }
 
+// typesOf reports whether all memories of the index are of the filter's types.
+func (rf *rowFilter) typesOf(x *index) bool {
+	for t, wanted := range rf.types {
+		if !wanted && x.alive[t] > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // finder runs one search over any number of indexes: first count over all of
 // them, then find over all of them.
 type finder struct {
@@ -109,7 +117,7 @@ func (f *finder) count(x *index) {
 	}
 	for i, term := range f.search.Terms {
 		postings := x.postings[term]
-		if f.filter.every && x.dead == 0 {
+		if x.dead == 0 && f.filter.typesOf(x) {
 			f.found[i] += len(postings)
 			continue
 		}
