@@ -141,8 +141,12 @@ func (b bothTracers) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx
 
 // TraceBatchStart hands a batch to those of both that trace batches, as do the two after it.
 func (b bothTracers) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
-	for t := range b.ofBatches() {
-		ctx = t.TraceBatchStart(ctx, conn, data)
+	return startBatch(startBatch(ctx, b[0], conn, data), b[1], conn, data)
+}
+
+func startBatch(ctx context.Context, t pgx.QueryTracer, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+	if batches, ok := t.(pgx.BatchTracer); ok {
+		return batches.TraceBatchStart(ctx, conn, data)
 	}
 	return ctx
 }
