@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -136,4 +137,40 @@ func (b bothTracers) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data p
 func (b bothTracers) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryEndData) {
 	b[1].TraceQueryEnd(ctx, conn, data)
 	b[0].TraceQueryEnd(ctx, conn, data)
+}
+
+// TraceBatchStart hands a batch to those of both that trace batches, as do the two after it.
+func (b bothTracers) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+	return startBatch(startBatch(ctx, b[0], conn, data), b[1], conn, data)
+}
+
+func startBatch(ctx context.Context, t pgx.QueryTracer, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+	if batches, ok := t.(pgx.BatchTracer); ok {
+		return batches.TraceBatchStart(ctx, conn, data)
+	}
+	return ctx
+}
+
+// TraceBatchQuery is part of [pgx.BatchTracer].
+func (b bothTracers) TraceBatchQuery(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchQueryData) {
+	for t := range b.ofBatches() {
+		t.TraceBatchQuery(ctx, conn, data)
+	}
+}
+
+// TraceBatchEnd is part of [pgx.BatchTracer].
+func (b bothTracers) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchEndData) {
+	for t := range b.ofBatches() {
+		t.TraceBatchEnd(ctx, conn, data)
+	}
+}
+
+func (b bothTracers) ofBatches() iter.Seq[pgx.BatchTracer] {
+	return func(yield func(pgx.BatchTracer) bool) {
+		for _, t := range b {
+			if batches, ok := t.(pgx.BatchTracer); ok && !yield(batches) {
+				return
+			}
+		}
+	}
 }

@@ -191,8 +191,12 @@ func TestEchoLogsStatementsWithoutArguments(t *testing.T) {
 		_, err := tx.Exec(ctx, "select $1::text", "a customer's address")
 		return err
 	}))
+	var batch pgx.Batch
+	batch.Queue("select $1::text || 'batch'", "a customer's address")
+	require.NoError(t, db.TenantBatch(t.Context(), dbtest.Tenant(t, url), &batch))
 	db.Close()
-	require.Contains(t, out.String(), "select $1::text")
+	require.Contains(t, out.String(), "select $1::text\"")
+	require.Contains(t, out.String(), "select $1::text || 'batch'")
 	require.NotContains(t, out.String(), "a customer's address")
 }
 

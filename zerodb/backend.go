@@ -49,7 +49,8 @@ type Recall struct {
 // Reader reads memories of one tenant.
 type Reader interface {
 	// Get returns the memories of these IDs that exist, in any order, whatever
-	// their state (superseded, expired). With their vectors.
+	// their state (superseded, expired). With their vectors. The recall counts
+	// of those that a search of this reader found may be older.
 	Get(ctx context.Context, ids []uuid.UUID) ([]Memory, error)
 	// Versions returns, for each identity, every memory of it, superseded and
 	// expired ones included, in any order. With their vectors.

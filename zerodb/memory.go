@@ -35,7 +35,7 @@ type Memory struct {
 	Mentions   int     `json:"mentions"` // how often it was stored: 1 and one for each merge
 
 	// Recalls counts the searches that returned it. It is written behind the
-	// searches, a few seconds late.
+	// searches, a few seconds late; in a search's hits it may be as old as the memory's last change.
 	Recalls        int       `json:"recalls,omitempty"`
 	LastRecalledAt time.Time `json:"last_recalled_at,omitzero"`
 

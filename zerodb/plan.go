@@ -20,7 +20,7 @@ type plan struct {
 	alike    map[*Memory][]*Memory // of each draft that may be a near-duplicate: what shares words with it
 	byID     map[uuid.UUID]*Memory
 	wordings map[*Memory]wording
-	fresh    map[group]map[string][]*Memory // memories made by this plan, by term
+	fresh    map[group]*fresh // memories made by this plan
 	dirty    map[uuid.UUID]bool
 	order    []uuid.UUID // dirty ones as they came
 }
@@ -44,7 +44,7 @@ const alikeCandidates = 8
 func newPlan(ctx context.Context, r Reader, drafts []*Memory, now time.Time) (*plan, error) {
 	p := &plan{
 		now: now, versions: map[Identity][]*Memory{}, alike: map[*Memory][]*Memory{}, byID: map[uuid.UUID]*Memory{},
-		wordings: map[*Memory]wording{}, fresh: map[group]map[string][]*Memory{}, dirty: map[uuid.UUID]bool{},
+		wordings: map[*Memory]wording{}, fresh: map[group]*fresh{}, dirty: map[uuid.UUID]bool{},
 	}
 	var identities []Identity
 	for _, draft := range drafts {
@@ -184,13 +184,23 @@ func (p *plan) create(m *Memory) *Memory {
 	return m
 }
 
+// fresh are memories made by a plan, with who has which term.
+type fresh struct {
+	memories []*Memory
+	byTerm   map[string][]int32
+	common   []int32 // of each memory, while one draft is compared
+}
+
 func (p *plan) index(m *Memory) {
 	g := groupOf(m)
 	if p.fresh[g] == nil {
-		p.fresh[g] = map[string][]*Memory{}
+		p.fresh[g] = &fresh{byTerm: map[string][]int32{}}
 	}
+	f := p.fresh[g]
+	number := int32(len(f.memories))
+	f.memories, f.common = append(f.memories, m), append(f.common, 0)
 	for _, term := range uniqueTerms(m.Content) {
-		p.fresh[g][term] = append(p.fresh[g][term], m)
+		f.byTerm[term] = append(f.byTerm[term], number)
 	}
 }
 
@@ -358,16 +368,38 @@ func (p *plan) duplicate(draft *Memory) (found *Memory, cosine float64) {
 
 // freshAlike are the memories of this plan with the most words in common with the draft.
 func (p *plan) freshAlike(draft *Memory) []*Memory {
-	counts := map[*Memory]int{}
+	f := p.fresh[groupOf(draft)]
+	if f == nil {
+		return nil
+	}
+	var touched []int32
 	for _, term := range uniqueTerms(draft.Content) {
-		for _, m := range p.fresh[groupOf(draft)][term] {
-			counts[m]++
+		for _, n := range f.byTerm[term] {
+			if f.common[n] == 0 {
+				touched = append(touched, n)
+			}
+			f.common[n]++
 		}
 	}
-	alike := slices.SortedFunc(maps.Keys(counts), func(a, b *Memory) int {
-		return cmp.Or(cmp.Compare(counts[b], counts[a]), slices.Compare(a.ID[:], b.ID[:]))
-	})
-	return alike[:min(len(alike), alikeCandidates)]
+	compare := func(a, b int32) int {
+		return cmp.Or(cmp.Compare(f.common[b], f.common[a]), slices.Compare(f.memories[a].ID[:], f.memories[b].ID[:]))
+	}
+	most := make([]int32, 0, alikeCandidates+1) // in order
+	for _, n := range touched {
+		if len(most) < alikeCandidates || compare(n, most[len(most)-1]) < 0 {
+			at, _ := slices.BinarySearchFunc(most, n, compare)
+			most = slices.Insert(most, at, n)
+			most = most[:min(len(most), alikeCandidates)]
+		}
+	}
+	alike := make([]*Memory, len(most))
+	for i, n := range most {
+		alike[i] = f.memories[n]
+	}
+	for _, n := range touched {
+		f.common[n] = 0
+	}
+	return alike
 }
 
 func (p *plan) wording(m *Memory) wording {

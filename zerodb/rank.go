@@ -1,7 +1,6 @@
 package zerodb
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -119,59 +118,68 @@ type ranked struct {
 // rank scores the candidates and orders them, the best first. floor is the
 // embedder's; now is the time that ages count to.
 func rank(candidates []Candidate, floor float64, now time.Time) []ranked {
-	out := make([]ranked, len(candidates))
-	dense, text := 0, 0
+	list := make([]ranked, len(candidates))
+	dense, text := make([]place, 0, len(candidates)), make([]place, 0, len(candidates))
 	for i := range candidates {
-		out[i].candidate = &candidates[i]
+		r := &list[i]
+		r.candidate = &candidates[i]
 		if candidates[i].HasCosine {
-			dense++
+			dense = append(dense, place{candidates[i].Cosine, r})
 		}
 		if candidates[i].Text > 0 {
-			text++
+			text = append(text, place{candidates[i].Text, r})
 		}
 	}
-	if dense > 0 {
-		order(out, func(c *Candidate) (float64, bool) { return c.Cosine, c.HasCosine }, func(r *ranked, rank int) {
-			evidence := min(max((r.candidate.Cosine-floor)/(1-floor), 0), 1)
-			r.why.Dense = &DenseSignal{Cosine: r.candidate.Cosine, Evidence: evidence, Rank: rank}
-		})
+	order(dense)
+	denseSignals := make([]DenseSignal, len(dense))
+	for i, d := range dense {
+		evidence := min(max((d.value-floor)/(1-floor), 0), 1)
+		denseSignals[i] = DenseSignal{Cosine: d.value, Evidence: evidence, Rank: i + 1}
+		d.of.why.Dense = &denseSignals[i]
 	}
-	if text > 0 {
-		order(out, func(c *Candidate) (float64, bool) { return c.Text, c.Text > 0 }, func(r *ranked, rank int) {
-			r.why.Text = &TextMatch{Score: r.candidate.Text, Coverage: r.candidate.Coverage, Rank: rank}
-		})
+	order(text)
+	textMatches := make([]TextMatch, len(text))
+	for i, t := range text {
+		textMatches[i] = TextMatch{Score: t.value, Coverage: t.of.candidate.Coverage, Rank: i + 1}
+		t.of.why.Text = &textMatches[i]
 	}
 	signals := 0
-	for _, n := range []int{dense, text} {
-		if n > 0 {
+	for _, places := range [][]place{dense, text} {
+		if len(places) > 0 {
 			signals++
 		}
 	}
-	for i := range out {
-		out[i].weigh(signals, now)
+	scores := make([]place, len(list))
+	for i := range list {
+		list[i].weigh(signals, now)
+		scores[i] = place{list[i].score, &list[i]}
 	}
-	slices.SortFunc(out, func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(b.score, a.score), compareIDs(a.candidate, b.candidate))
-	})
-	return out
+	order(scores)
+	ordered := make([]ranked, len(list))
+	for i, s := range scores {
+		ordered[i] = *s.of
+	}
+	return ordered
 }
 
-// order gives every candidate that has the signal its rank by it.
-func order(list []ranked, signal func(*Candidate) (float64, bool), set func(r *ranked, rank int)) {
-	having := make([]int, 0, len(list))
-	for i := range list {
-		if _, has := signal(list[i].candidate); has {
-			having = append(having, i)
+// place is a candidate in an order by some value, small so that sorting moves little.
+type place struct {
+	value float64
+	of    *ranked
+}
+
+// order puts the highest first; IDs break ties.
+func order(places []place) {
+	slices.SortFunc(places, func(a, b place) int {
+		switch {
+		case a.value > b.value:
+			return -1
+		case a.value < b.value:
+			return 1
+		default:
+			return compareIDs(a.of.candidate, b.of.candidate)
 		}
-	}
-	slices.SortFunc(having, func(i, j int) int {
-		a, _ := signal(list[i].candidate)
-		b, _ := signal(list[j].candidate)
-		return cmp.Or(cmp.Compare(b, a), compareIDs(list[i].candidate, list[j].candidate))
 	})
-	for position, i := range having {
-		set(&list[i], position+1)
-	}
 }
 
 func compareIDs(a, b *Candidate) int { return slices.Compare(a.ID[:], b.ID[:]) }

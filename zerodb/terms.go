@@ -30,7 +30,9 @@ func Terms(text string) []string {
 
 // words are the text's words, folded but whole: with endings and stop words.
 func words(text string) []string {
-	text = negations.Replace(text)
+	if strings.ContainsRune(text, '\'') || strings.ContainsRune(text, '’') {
+		text = negations.Replace(text)
+	}
 	if plain(text) {
 		return plainWords(strings.ToLower(text))
 	}

@@ -16,8 +16,12 @@ func TestRunMeasures(t *testing.T) {
 	for _, row := range result.Rows {
 		require.Positive(t, row.P50)
 		require.Positive(t, row.Scan)
+		require.Positive(t, row.SIMD)
 		require.Positive(t, row.Cold)
 	}
 	require.Equal(t, 250, result.Rows[3].Tenant)
+	require.Positive(t, result.Rows[0].StoredPerS)
+	require.Positive(t, result.Rows[0].SinglyPerS)
+	require.Positive(t, result.Everyone.Took)
 	require.Contains(t, result.String(), "ratio")
 }

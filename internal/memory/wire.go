@@ -41,7 +41,7 @@ type Memory struct {
 	Successes  int     `json:"successes" doc:"Reported"`
 	Failures   int     `json:"failures" doc:"Reported"`
 	Mentions   int     `json:"mentions" doc:"How often it was stored"`
-	Recalls    int     `json:"recalls" doc:"Searches that returned it; a few seconds late"`
+	Recalls    int     `json:"recalls" doc:"Searches that returned it; a few seconds late, in search results possibly more"`
 	Embedded   bool    `json:"embedded" doc:"False while it is found by its words alone"`
 
 	LastRecalledAt *time.Time `json:"last_recalled_at,omitempty"`

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/engardehq/madansara/engardedb"
@@ -18,7 +17,7 @@ import (
 // Config is what a back end is made of.
 type Config struct {
 	// CacheBytes bounds what the process holds of memories to search them; 0 is
-	// 128 MiB, enough for 70,000 memories with vectors of 384 numbers.
+	// 128 MiB, enough for 50,000 memories with vectors of 384 numbers.
 	CacheBytes int
 }
 
@@ -72,11 +71,9 @@ func (b *Backend) Health(ctx context.Context) error {
 	return failed(err, "ask the memory tables")
 }
 
-// View runs fn in a transaction. Each of its reads sees what was committed before it.
+// View runs fn. Each of its reads sees what was committed before it.
 func (b *Backend) View(ctx context.Context, tenant uuid.UUID, fn func(context.Context, zerodb.Reader) error) error {
-	return b.tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		return fn(ctx, &session{backend: b, tx: tx})
-	})
+	return failed(fn(ctx, &glance{reader: reader{alone{b.db, tenant}, tenant}, backend: b}), "reach the database")
 }
 
 // Change runs fn in a transaction that holds the scopes' locks.
@@ -89,7 +86,7 @@ func (b *Backend) Change(ctx context.Context, tenant uuid.UUID, scopes []zerodb.
 // error the transaction must be rolled back. A transaction that stores more than
 // once searches the scopes in the database, which is slow for large ones: store a batch.
 func (b *Backend) ChangeTx(ctx context.Context, tx engardedb.Tx, scopes []zerodb.Scope, fn func(context.Context, zerodb.Writer) error) error {
-	s := &session{backend: b, tx: tx}
+	s := newSession(b, tx)
 	if err := s.lock(ctx, scopes); err != nil {
 		return err
 	}
@@ -168,12 +165,4 @@ func sortedScopes(scopes []zerodb.Scope) []zerodb.Scope {
 	scopes = slices.Clone(scopes)
 	slices.SortFunc(scopes, func(a, b zerodb.Scope) int { return strings.Compare(a.String(), b.String()) })
 	return slices.Compact(scopes)
-}
-
-func collect[T any](rows pgx.Rows, err error, doing string, scan pgx.RowToFunc[T]) ([]T, error) {
-	if err != nil {
-		return nil, failed(err, doing)
-	}
-	list, err := pgx.CollectRows(rows, scan)
-	return list, failed(err, doing)
 }

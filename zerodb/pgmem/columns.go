@@ -20,41 +20,65 @@ const memoryColumns = `m.memory_uuid, m.lineage_uuid, m.scope_kind, m.scope_name
 
 const memoryTables = `memories m LEFT JOIN memory_recalls r USING (tenant_uuid, memory_uuid)`
 
-func scanMemory(row pgx.CollectableRow) (zerodb.Memory, error) {
-	var m zerodb.Memory
-	var metadata, vector []byte
-	var validUntil, expiresAt, lastRecalled *time.Time
-	var supersededBy *uuid.UUID
-	var recalls *int
-	err := row.Scan(&m.ID, &m.Lineage, &m.Scope.Kind, &m.Scope.Name, &m.Agent, &m.Type, &m.Key, &m.Subject, &m.Content,
-		&metadata, &m.Provenance.Service, &m.Provenance.Source, &m.Provenance.Reference, &m.Importance, &m.Prior,
-		&m.Successes, &m.Failures, &m.Mentions, &m.CreatedAt, &m.UpdatedAt, &m.ValidFrom, &validUntil, &supersededBy,
-		&expiresAt, &vector, &m.Model, &recalls, &lastRecalled)
-	if err != nil {
-		return m, fmt.Errorf("read a memory: %w", err)
+// memoryRow is a row of memoryColumns while it is read.
+type memoryRow struct {
+	memory                              zerodb.Memory
+	metadata, vector                    []byte
+	validUntil, expiresAt, lastRecalled *time.Time
+	supersededBy                        *uuid.UUID
+	recalls                             *int
+}
+
+// targets are where the columns go.
+func (r *memoryRow) targets() []any {
+	m := &r.memory
+	return []any{
+		&m.ID, &m.Lineage, &m.Scope.Kind, &m.Scope.Name, &m.Agent, &m.Type, &m.Key, &m.Subject, &m.Content,
+		&r.metadata, &m.Provenance.Service, &m.Provenance.Source, &m.Provenance.Reference, &m.Importance, &m.Prior,
+		&m.Successes, &m.Failures, &m.Mentions, &m.CreatedAt, &m.UpdatedAt, &m.ValidFrom, &r.validUntil, &r.supersededBy,
+		&r.expiresAt, &r.vector, &m.Model, &r.recalls, &r.lastRecalled,
 	}
-	if string(metadata) != "{}" {
-		if err := json.Unmarshal(metadata, &m.Metadata); err != nil {
-			return m, fmt.Errorf("read a memory's metadata: %w", err)
-		}
-	}
-	m.Vector = zerodb.VectorOf(vector)
+}
+
+// read returns the memory, without its metadata.
+func (r *memoryRow) read() zerodb.Memory {
+	m := r.memory
+	m.Vector = zerodb.VectorOf(r.vector)
 	m.CreatedAt, m.UpdatedAt, m.ValidFrom = m.CreatedAt.UTC(), m.UpdatedAt.UTC(), m.ValidFrom.UTC()
 	for _, optional := range []struct {
 		from *time.Time
 		to   *time.Time
-	}{{validUntil, &m.ValidUntil}, {expiresAt, &m.ExpiresAt}, {lastRecalled, &m.LastRecalledAt}} {
+	}{{r.validUntil, &m.ValidUntil}, {r.expiresAt, &m.ExpiresAt}, {r.lastRecalled, &m.LastRecalledAt}} {
 		if optional.from != nil {
 			*optional.to = optional.from.UTC()
 		}
 	}
-	if supersededBy != nil {
-		m.SupersededBy = *supersededBy
+	if r.supersededBy != nil {
+		m.SupersededBy = *r.supersededBy
 	}
-	if recalls != nil {
-		m.Recalls = *recalls
+	if r.recalls != nil {
+		m.Recalls = *r.recalls
 	}
-	return m, nil
+	return m
+}
+
+func scanMemory(row pgx.CollectableRow) (zerodb.Memory, error) {
+	var r memoryRow
+	if err := row.Scan(r.targets()...); err != nil {
+		return zerodb.Memory{}, fmt.Errorf("read a memory: %w", err)
+	}
+	m := r.read()
+	return m, decodeMetadata(r.metadata, &m)
+}
+
+func decodeMetadata(encoded []byte, m *zerodb.Memory) error {
+	if len(encoded) == 0 || string(encoded) == "{}" {
+		return nil
+	}
+	if err := json.Unmarshal(encoded, &m.Metadata); err != nil {
+		return fmt.Errorf("read a memory's metadata: %w", err)
+	}
+	return nil
 }
 
 // putStatement writes memories given as one array a column, so that a batch of any

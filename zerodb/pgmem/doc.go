@@ -9,11 +9,13 @@
 // # Never stale
 //
 // Each scope has a count of its changes in the database, which changes in the
-// same transaction as its memories. A search first reads the counts of the
-// scopes it looks into; what a process holds of another count is brought up to date
-// with the rows that changed since, before it answers. So any number of
-// processes may write, and each answers with all that was committed before
-// it was asked. The memories returned are read from the database in the end.
+// same transaction as its memories. A search asks for the counts of the
+// scopes it looks into, in one round trip, and meanwhile searches what the process holds of
+// them. If that is of an older count, it is brought up to date with the rows that changed since, and
+// searched again. So any number of processes may write, and each answers with all that was
+// committed before it was asked. Memories are returned as they are held; those larger
+// than two kilobytes are read from the database. How often a memory was recalled changes no
+// count: a search tells what that was when the memory was read last.
 //
 // # Bounded
 //

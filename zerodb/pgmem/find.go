@@ -1,10 +1,8 @@
 package pgmem
 
 import (
-	"bytes"
-	"cmp"
-	"container/heap"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +11,9 @@ import (
 
 	"github.com/engardehq/madansara/zerodb"
 )
+
+// lowest is below every score.
+const lowest = -math.MaxFloat64
 
 // rowFilter is a zerodb.Filter as far as an index can tell. What only the database can tell
 // (subject, lineage, metadata) it answers with the set of IDs allowed.
@@ -76,6 +77,16 @@ func (rf *rowFilter) match(r *row, agents map[uint32]bool) bool {
 	return (agents == nil || agents[r.agent]) && (rf.allowed == nil || rf.allowed[r.id])
 }
 
+// typesOf reports whether all memories of the index are of the filter's types.
+func (rf *rowFilter) typesOf(x *index) bool {
+	for t, wanted := range rf.types {
+		if !wanted && x.alive[t] > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // finder runs one search over any number of indexes: first count over all of
 // them, then find over all of them.
 type finder struct {
@@ -90,7 +101,11 @@ type finder struct {
 }
 
 func newFinder(s *zerodb.Search, f *rowFilter) *finder {
-	return &finder{search: s, filter: f, found: make([]int, len(s.Terms)), dense: top{limit: s.Limit}, text: top{limit: s.Limit}}
+	return &finder{
+		search: s, filter: f, found: make([]int, len(s.Terms)),
+		dense: top{limit: s.Limit, signal: func(c *zerodb.Candidate) float64 { return c.Cosine }},
+		text:  top{limit: s.Limit, signal: func(c *zerodb.Candidate) float64 { return c.Text }},
+	}
 }
 
 // count adds an index to the statistics that the words' weights depend on.
@@ -101,7 +116,12 @@ func (f *finder) count(x *index) {
 		}
 	}
 	for i, term := range f.search.Terms {
-		for _, p := range x.postings[term] {
+		postings := x.postings[term]
+		if x.dead == 0 && f.filter.typesOf(x) {
+			f.found[i] += len(postings)
+			continue
+		}
+		for _, p := range postings {
 			if r := &x.rows[p.row]; !r.dead && f.filter.types[r.typ] {
 				f.found[i]++
 			}
@@ -120,24 +140,26 @@ func (f *finder) counted() {
 
 // textScores are the text signals of an index's rows.
 type textScores struct {
-	score, coverage []float64
-	touched         []uint32
+	rows    []textScore
+	touched []uint32
 }
+
+type textScore struct{ score, coverage float64 }
 
 var textPool = sync.Pool{New: func() any { return new(textScores) }}
 
 func (s *textScores) reset(rows int) {
-	if cap(s.score) < rows {
-		s.score, s.coverage = make([]float64, rows, rows+rows/4), make([]float64, rows, rows+rows/4)
+	if cap(s.rows) < rows {
+		s.rows = make([]textScore, rows, rows+rows/4)
 		s.touched = s.touched[:0]
 	}
-	s.score, s.coverage = s.score[:rows], s.coverage[:rows]
+	s.rows = s.rows[:rows]
 }
 
 // release gives the scores back as zeros.
 func (s *textScores) release() {
 	for _, r := range s.touched {
-		s.score[r], s.coverage[r] = 0, 0
+		s.rows[r] = textScore{}
 	}
 	s.touched = s.touched[:0]
 	textPool.Put(s)
@@ -152,131 +174,99 @@ func (f *finder) find(x *index) {
 	for i, term := range f.search.Terms {
 		idf := f.idf[i]
 		for _, p := range x.postings[term] {
-			if scores.score[p.row] == 0 {
+			at := &scores.rows[p.row]
+			if at.score == 0 {
 				scores.touched = append(scores.touched, p.row)
 			}
-			scores.score[p.row] += idf * float64(p.weight)
-			scores.coverage[p.row] += idf
+			at.score += idf * float64(p.weight)
+			at.coverage += idf
+		}
+	}
+	words := newBest(f.search.Limit, f.text.least(), x.rows)
+	for _, n := range scores.touched {
+		if score := scores.rows[n].score; score >= words.least && f.filter.match(&x.rows[n], agents) {
+			words.add(scored{score, n})
 		}
 	}
 	s := x.vectors[f.search.Model]
 	if s != nil && len(f.search.Vector) != s.dimension {
 		s = nil
 	}
-	for _, n := range scores.touched {
-		r := &x.rows[n]
-		if f.text.admits(scores.score[n]) && f.filter.match(r, agents) {
-			f.text.add(scores.score[n], f.candidate(r, s, scores, n))
-		}
-	}
+	f.text.add(f.ofRows(x, s, scores, words))
 	if s != nil {
-		f.scan(x, s, agents, scores)
+		f.dense.add(f.ofRows(x, s, scores, f.scan(x, s, agents)))
 	}
 }
 
-// scan compares the vectors. It is where a search spends its time.
-func (f *finder) scan(x *index, s *slab, agents map[uint32]bool, scores *textScores) {
-	query, d := f.search.Vector, s.dimension
-	for b, block := range s.blocks {
-		rows := s.rows[b*blockVectors:]
-		for i := 0; i*d < len(block); i++ {
-			r := &x.rows[rows[i]]
-			if !f.filter.match(r, agents) {
-				continue
-			}
-			cosine := float64(zerodb.Dot(query, block[i*d:i*d+d:i*d+d]))
-			if f.dense.admits(cosine) {
-				c := f.candidate(r, nil, scores, rows[i])
-				c.Cosine, c.HasCosine = cosine, true
-				f.dense.add(cosine, c)
+// parallelVectors are how many make a second processor worth calling.
+const parallelVectors = 20_000
+
+// scan compares the vectors and returns the nearest. It is where a search of a large scope spends its time.
+func (f *finder) scan(x *index, s *slab, agents map[uint32]bool) *best {
+	workers := min(runtime.GOMAXPROCS(0), len(s.rows)/(parallelVectors/2))
+	if workers < 2 {
+		return f.scanBlocks(x, s, agents, 0, len(s.blocks))
+	}
+	parts := make([]*best, workers)
+	var working sync.WaitGroup
+	for w := range workers {
+		working.Go(func() {
+			parts[w] = f.scanBlocks(x, s, agents, len(s.blocks)*w/workers, len(s.blocks)*(w+1)/workers)
+		})
+	}
+	working.Wait()
+	for _, part := range parts[1:] {
+		for _, found := range part.list {
+			parts[0].add(found)
+		}
+	}
+	return parts[0]
+}
+
+// scanBlocks scans some of the blocks. Few vectors come near enough for
+// the filter to be asked about their memories.
+func (f *finder) scanBlocks(x *index, s *slab, agents map[uint32]bool, from, to int) *best {
+	query, stride := f.search.Vector, s.stride
+	nearest := newBest(f.search.Limit, f.dense.least(), x.rows)
+	for b := from; b < to; b++ {
+		block, rows := s.blocks[b], s.rows[b*blockVectors:min(len(s.rows), (b+1)*blockVectors)]
+		for i, n := range rows {
+			cosine := float64(zerodb.Dot(query, block[i*stride:i*stride+len(query)]))
+			if cosine >= nearest.least && f.filter.match(&x.rows[n], agents) {
+				nearest.add(scored{cosine, n})
 			}
 		}
 	}
+	return nearest
 }
 
-func (f *finder) candidate(r *row, s *slab, scores *textScores, n uint32) zerodb.Candidate {
-	c := zerodb.Candidate{ID: r.id, Facts: r.facts()}
-	if c.Text = scores.score[n]; c.Text > 0 {
-		c.Coverage = min(scores.coverage[n]/f.all, 1)
+// ofRows says of an index's best all that speaks for them.
+func (f *finder) ofRows(x *index, s *slab, scores *textScores, rows *best) []zerodb.Candidate {
+	candidates := make([]zerodb.Candidate, len(rows.list))
+	for i, found := range rows.sorted() {
+		r, c := &x.rows[found.row], &candidates[i]
+		c.ID, c.Facts = r.id, r.facts()
+		if c.Text = scores.rows[found.row].score; c.Text > 0 {
+			c.Coverage = min(scores.rows[found.row].coverage/f.all, 1)
+		}
+		if s != nil && r.model == s.number {
+			c.Cosine, c.HasCosine = float64(zerodb.Dot(f.search.Vector, s.vector(r.vector))), true
+		}
 	}
-	if s != nil && r.model == s.number {
-		c.Cosine, c.HasCosine = float64(zerodb.Dot(f.search.Vector, s.vector(r.vector))), true
-	}
-	return c
+	return candidates
 }
 
 // candidates returns the union of the best by vector and by text.
 func (f *finder) candidates() zerodb.Candidates {
-	list := f.dense.list()
+	list := slices.Grow(f.dense.list, len(f.text.list))
 	seen := make(map[uuid.UUID]bool, len(list))
 	for i := range list {
 		seen[list[i].ID] = true
 	}
-	for _, c := range f.text.list() {
-		if !seen[c.ID] {
-			list = append(list, c)
+	for i := range f.text.list {
+		if !seen[f.text.list[i].ID] {
+			list = append(list, f.text.list[i])
 		}
 	}
 	return zerodb.Candidates{List: list}
-}
-
-// top keeps the limit best candidates of one signal.
-type top struct {
-	limit   int
-	entries []entry // a heap, the worst first
-}
-
-type entry struct {
-	score     float64
-	candidate zerodb.Candidate
-}
-
-// admits reports whether a score may be among the best.
-func (t *top) admits(score float64) bool {
-	return len(t.entries) < t.limit || score >= t.entries[0].score
-}
-
-func (t *top) add(score float64, c zerodb.Candidate) {
-	e := entry{score, c}
-	if len(t.entries) < t.limit {
-		heap.Push(t, e)
-		return
-	}
-	if compareEntries(&e, &t.entries[0]) < 0 {
-		t.entries[0] = e
-		heap.Fix(t, 0)
-	}
-}
-
-// compareEntries orders the better first.
-func compareEntries(a, b *entry) int {
-	return cmp.Or(cmp.Compare(b.score, a.score), bytes.Compare(a.candidate.ID[:], b.candidate.ID[:]))
-}
-
-func (t *top) list() []zerodb.Candidate {
-	slices.SortFunc(t.entries, func(a, b entry) int { return compareEntries(&a, &b) })
-	list := make([]zerodb.Candidate, len(t.entries))
-	for i := range t.entries {
-		list[i] = t.entries[i].candidate
-	}
-	return list
-}
-
-// Len, Less, Swap, Push and Pop are for container/heap.
-func (t *top) Len() int           { return len(t.entries) }
-func (t *top) Less(i, j int) bool { return compareEntries(&t.entries[i], &t.entries[j]) > 0 }
-func (t *top) Swap(i, j int)      { t.entries[i], t.entries[j] = t.entries[j], t.entries[i] }
-
-// Push adds an entry.
-func (t *top) Push(e any) {
-	if entry, ok := e.(entry); ok {
-		t.entries = append(t.entries, entry)
-	}
-}
-
-// Pop is never called: the heap only grows and is fixed.
-func (t *top) Pop() any {
-	last := t.entries[len(t.entries)-1]
-	t.entries = t.entries[:len(t.entries)-1]
-	return last
 }

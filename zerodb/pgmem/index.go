@@ -2,6 +2,7 @@ package pgmem
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,9 +19,11 @@ import (
 // the partition builds the index anew when half of it is dead.
 type index struct {
 	rows     []row
+	kept     []*kept // the memory of each row, nil where it is not held
 	byID     map[uuid.UUID]uint32
 	postings map[string][]posting
 	vectors  map[string]*slab // by model
+	slabs    []*slab          // by number, from 1
 	agents   map[string]uint32
 	alive    [typeCount]int // rows alive, by type
 	dead     int
@@ -46,13 +49,33 @@ type posting struct {
 	weight float32
 }
 
+// kept is a memory whole, for a search to return without asking the database again. Its
+// vector is in the slab, and its metadata encoded, so that no two callers share one.
+type kept struct {
+	memory   zerodb.Memory
+	metadata []byte
+}
+
+// Memories larger than keptBytes are not kept but read when they are found: their
+// vectors and words are what a search needs in the process.
+const (
+	keptBytes     = 2000
+	keptBaseBytes = 500 // of the struct
+)
+
+func (k *kept) bytes() int {
+	m := &k.memory
+	return keptBaseBytes + len(m.Content) + len(k.metadata) + len(m.Key) + len(m.Subject) +
+		len(m.Provenance.Service) + len(m.Provenance.Source) + len(m.Provenance.Reference)
+}
+
 // slab holds the vectors of one model side by side, in blocks, so that it grows
-// without moving them.
+// without moving them. Each takes up stride numbers, so that all begin where 16 divides the address.
 type slab struct {
-	number    uint32
-	dimension int
-	rows      []uint32 // of each vector
-	blocks    [][]float32
+	number            uint32
+	dimension, stride int
+	rows              []uint32 // of each vector
+	blocks            [][]float32
 }
 
 const blockVectors = 512
@@ -84,7 +107,8 @@ func end(t time.Time) int64 {
 }
 
 // put adds a memory, whose words weigh weights, in place of the one with its ID.
-func (x *index) put(m *zerodb.Memory, weights map[string]float32) {
+func (x *index) put(stored *indexed, weights map[string]float32) {
+	m := &stored.memory
 	x.remove(m.ID)
 	number := uint32(len(x.rows))
 	agent, known := x.agents[m.Agent]
@@ -111,34 +135,63 @@ func (x *index) put(m *zerodb.Memory, weights map[string]float32) {
 		x.bytes += 12 // and what append holds ready
 	}
 	x.rows = append(x.rows, r)
+	x.kept = append(x.kept, x.keep(stored, r.model))
 	x.byID[m.ID] = number
 	x.alive[r.typ]++
 	x.bytes += 100 + 40 // and the entry in byID
 }
 
+// keep returns what is kept of a memory whose vector is in the slab of that number.
+func (x *index) keep(stored *indexed, slab uint32) *kept {
+	k := &kept{memory: stored.memory, metadata: stored.metadata}
+	size := k.bytes()
+	if size > keptBytes || k.memory.Vector != nil && slab == 0 {
+		return nil
+	}
+	k.memory.Vector = nil
+	x.bytes += size
+	return k
+}
+
+// memory returns the memory of that ID when it is kept.
+func (x *index) memory(id uuid.UUID) (*zerodb.Memory, error) {
+	n, there := x.byID[id]
+	if !there || x.kept[n] == nil {
+		return nil, nil //nolint:nilnil // nil is "not kept"
+	}
+	m := x.kept[n].memory
+	if err := decodeMetadata(x.kept[n].metadata, &m); err != nil {
+		return nil, err
+	}
+	if r := &x.rows[n]; r.model > 0 {
+		m.Vector = slices.Clone(x.slabs[r.model-1].vector(r.vector))
+	}
+	return &m, nil
+}
+
 func (x *index) addVector(model string, row uint32, v []float32) (slabNumber, vectorNumber uint32) {
 	s := x.vectors[model]
 	if s == nil {
-		s = &slab{number: uint32(len(x.vectors)) + 1, dimension: len(v)}
+		s = &slab{number: uint32(len(x.vectors)) + 1, dimension: len(v), stride: (len(v) + 3) / 4 * 4}
 		x.vectors[model] = s
+		x.slabs = append(x.slabs, s)
 	}
 	if len(v) != s.dimension {
 		return 0, 0 // not comparable with the others of its model: found by its words
 	}
 	n := len(s.rows)
 	if n%blockVectors == 0 {
-		s.blocks = append(s.blocks, make([]float32, 0, blockVectors*s.dimension))
-		x.bytes += 4 * blockVectors * s.dimension
+		s.blocks = append(s.blocks, make([]float32, blockVectors*s.stride))
+		x.bytes += 4 * blockVectors * s.stride
 	}
-	last := len(s.blocks) - 1
-	s.blocks[last] = append(s.blocks[last], v...)
+	copy(s.blocks[len(s.blocks)-1][n%blockVectors*s.stride:], v)
 	s.rows = append(s.rows, row)
 	x.bytes += 5
 	return s.number, uint32(n)
 }
 
 func (s *slab) vector(n uint32) []float32 {
-	at := int(n%blockVectors) * s.dimension
+	at := int(n%blockVectors) * s.stride
 	return s.blocks[n/blockVectors][at : at+s.dimension]
 }
 
@@ -149,6 +202,10 @@ func (x *index) remove(id uuid.UUID) {
 	}
 	r := &x.rows[number]
 	r.dead = true
+	if k := x.kept[number]; k != nil {
+		x.bytes -= k.bytes()
+		x.kept[number] = nil // what was deleted is not to stay in the process
+	}
 	delete(x.byID, id)
 	x.alive[r.typ]--
 	x.dead++

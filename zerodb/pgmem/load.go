@@ -3,8 +3,8 @@ package pgmem
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,36 +18,30 @@ var errTooLarge = errors.New("pgmem: the scope does not fit into the cache")
 // piece is how many memories of a scope are read at once.
 const piece = 2000
 
-// indexed is what an index needs of a memory.
+// indexed is what an index takes of a memory.
 type indexed struct {
-	memory  zerodb.Memory // only the fields that index.put reads
-	changed int64
+	memory   zerodb.Memory // without its metadata
+	metadata []byte        // as it is stored; nil for none
+	changed  int64
 }
 
 // changesQuery reads what a scope gained or changed after one count, in pieces: by count
 // and ID. A memory that changes meanwhile moves to the end, and is read there.
-const changesQuery = `
-	SELECT memory_uuid, agent, type, content, importance, prior, successes, failures, updated_at, valid_from, valid_until, expires_at,
-		vector, model, changed
-	FROM memories
-	WHERE tenant_uuid = $1 AND scope_kind = $2 AND scope_name = $3 AND (changed, memory_uuid) > ($4, $5)
-	ORDER BY changed, memory_uuid LIMIT $6`
+const changesQuery = `SELECT ` + memoryColumns + `, m.changed FROM ` + memoryTables + `
+	WHERE m.tenant_uuid = $1 AND m.scope_kind = $2 AND m.scope_name = $3 AND (m.changed, m.memory_uuid) > ($4, $5)
+	ORDER BY m.changed, m.memory_uuid LIMIT $6`
 
 func scanIndexed(row pgx.CollectableRow) (indexed, error) {
+	var r memoryRow
 	var i indexed
-	m := &i.memory
-	var vector []byte
-	var validUntil, expiresAt *time.Time
-	err := row.Scan(&m.ID, &m.Agent, &m.Type, &m.Content, &m.Importance, &m.Prior, &m.Successes, &m.Failures, &m.UpdatedAt,
-		&m.ValidFrom, &validUntil, &expiresAt, &vector, &m.Model, &i.changed)
-	m.Vector = zerodb.VectorOf(vector)
-	if validUntil != nil {
-		m.ValidUntil = *validUntil
+	if err := row.Scan(append(r.targets(), &i.changed)...); err != nil {
+		return i, fmt.Errorf("read a memory: %w", err)
 	}
-	if expiresAt != nil {
-		m.ExpiresAt = *expiresAt
+	i.memory = r.read()
+	if string(r.metadata) != "{}" {
+		i.metadata = r.metadata
 	}
-	return i, err
+	return i, nil
 }
 
 // catchUp brings an index that includes the scope's changes until since (-1: an empty one) to
@@ -64,8 +58,7 @@ func (s *session) catchUp(ctx context.Context, scope zerodb.Scope, x *index, sin
 			From int64
 			ID   *uuid.UUID
 		}
-		rows, err := s.tx.Query(ctx, deletions, s.tx.Tenant(), string(scope.Kind), scope.Name, since)
-		deleted, err := collect(rows, err, "read deletions", pgx.RowToStructByPos[deletion])
+		deleted, err := collect(ctx, s.statements, "read deletions", pgx.RowToStructByPos[deletion], deletions, s.tenant, string(scope.Kind), scope.Name, since)
 		if err != nil {
 			return false, err
 		}
@@ -91,8 +84,7 @@ func (s *session) catchUp(ctx context.Context, scope zerodb.Scope, x *index, sin
 func (s *session) pieces(ctx context.Context, scope zerodb.Scope, since int64, fn func([]indexed) error) error {
 	after, last := since, uuid.Max // behind every memory of the count since
 	for {
-		rows, err := s.tx.Query(ctx, changesQuery, s.tx.Tenant(), string(scope.Kind), scope.Name, after, last, piece)
-		memories, err := collect(rows, err, "read a scope", scanIndexed)
+		memories, err := collect(ctx, s.statements, "read a scope", scanIndexed, changesQuery, s.tenant, string(scope.Kind), scope.Name, after, last, piece)
 		if err != nil {
 			return err
 		}
@@ -144,6 +136,6 @@ func (x *index) putAll(memories []indexed) {
 		<-done
 	}
 	for i := range memories {
-		x.put(&memories[i].memory, weights[i])
+		x.put(&memories[i], weights[i])
 	}
 }

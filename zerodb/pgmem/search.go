@@ -3,6 +3,7 @@ package pgmem
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -54,9 +55,8 @@ func (s *session) allowed(ctx context.Context, f *zerodb.Filter, now time.Time) 
 	if !asksDatabase(f) {
 		return nil, nil //nolint:nilnil // nil is "any", as documented
 	}
-	q := whereOf(s.tx.Tenant(), f, now)
-	rows, err := s.tx.Query(ctx, `SELECT m.memory_uuid FROM memories m`+q.where(), q.arguments...)
-	ids, err := collect(rows, err, "filter memories", pgx.RowTo[uuid.UUID])
+	q := whereOf(s.tenant, f, now)
+	ids, err := collect(ctx, s.statements, "filter memories", pgx.RowTo[uuid.UUID], `SELECT m.memory_uuid FROM memories m`+q.where(), q.arguments...)
 	if err != nil {
 		return nil, err
 	}
@@ -74,11 +74,13 @@ type view struct {
 	held *partition
 }
 
+// scopesQuery reads the counts of some scopes; one that has never had a memory has none.
+const scopesQuery = `
+	SELECT scope_kind, scope_name, changed FROM memory_partitions
+	JOIN unnest($2::text[], $3::text[]) AS t (scope_kind, scope_name) USING (scope_kind, scope_name) WHERE tenant_uuid = $1`
+
 // viewsOf returns the audience's scopes that have memories.
 func (s *session) viewsOf(ctx context.Context, audience zerodb.Audience, known map[zerodb.Scope]*view) ([]*view, error) {
-	const some = `
-		SELECT scope_kind, scope_name, changed FROM memory_partitions
-		JOIN unnest($2::text[], $3::text[]) AS t (scope_kind, scope_name) USING (scope_kind, scope_name) WHERE tenant_uuid = $1`
 	const every = `SELECT scope_kind, scope_name, changed FROM memory_partitions WHERE tenant_uuid = $1`
 	scopes := audience.Scopes()
 	all := len(scopes) > 0
@@ -87,21 +89,20 @@ func (s *session) viewsOf(ctx context.Context, audience zerodb.Audience, known m
 		all = all && seen
 	}
 	if !all {
-		query, arguments := every, []any{s.tx.Tenant()}
+		query, arguments := every, []any{s.tenant}
 		if scopes != nil {
 			kinds, names := scopeArrays(scopes)
-			query, arguments = some, append(arguments, kinds, names)
+			query, arguments = scopesQuery, append(arguments, kinds, names)
 			for _, scope := range scopes {
 				known[scope] = nil // for those without a row
 			}
 		}
-		rows, err := s.tx.Query(ctx, query, arguments...)
-		states, err := collect(rows, err, "read the scopes", pgx.RowToStructByPos[scopeState])
+		states, err := collect(ctx, s.statements, "read the scopes", pgx.RowToStructByPos[scopeState], query, arguments...)
 		if err != nil {
 			return nil, err
 		}
 		for _, state := range states {
-			scope := zerodb.Scope{Kind: zerodb.ScopeKind(state.Kind), Name: state.Name}
+			scope := state.scope()
 			v, err := s.see(ctx, scope, state)
 			if err != nil {
 				return nil, err
@@ -111,6 +112,9 @@ func (s *session) viewsOf(ctx context.Context, audience zerodb.Audience, known m
 				scopes = append(scopes, scope)
 			}
 		}
+	}
+	if slices.Contains(scopes, zerodb.TenantScope()) && known[zerodb.TenantScope()] == nil {
+		s.seeNothing(zerodb.TenantScope())
 	}
 	var views []*view
 	for _, scope := range scopes {
@@ -126,19 +130,38 @@ type scopeState struct {
 	Changed    int64
 }
 
+func (s scopeState) scope() zerodb.Scope {
+	return zerodb.Scope{Kind: zerodb.ScopeKind(s.Kind), Name: s.Name}
+}
+
+// seeNothing holds that a scope has never had a memory. That is worth holding of the tenant's
+// scope alone, which every search looks into.
+func (s *session) seeNothing(scope zerodb.Scope) {
+	if s.private {
+		return
+	}
+	p := s.backend.cache.get(partitionKey{s.tenant, scope})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.index == nil && !p.large {
+		p.index, p.changed = newIndex(), -1
+	}
+}
+
 // see brings what the process holds of a scope up to date.
 func (s *session) see(ctx context.Context, scope zerodb.Scope, state scopeState) (*view, error) {
 	v := &view{scope: scope}
 	if s.private {
 		return v, nil
 	}
-	p := s.backend.cache.get(partitionKey{s.tx.Tenant(), scope})
+	p := s.backend.cache.get(partitionKey{s.tenant, scope})
 	current, err := s.upToDate(ctx, p, state)
 	if err != nil {
 		return nil, err
 	}
 	if current {
 		v.held = p
+		s.current = append(s.current, p)
 	}
 	return v, nil
 }

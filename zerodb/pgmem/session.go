@@ -1,12 +1,9 @@
 package pgmem
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -17,13 +14,20 @@ import (
 
 // session reads, and once it has locks writes, in one transaction.
 type session struct {
+	reader
 	backend *Backend
 	tx      engardedb.Tx
 	locked  []lockedScope
 	bumped  bool
+	// current are partitions that a search of this session found to hold all that is committed.
+	current []*partition
 	// private: the transaction has changed memories. What it reads from then on
 	// is not committed, and must not come into what the process holds.
 	private bool
+}
+
+func newSession(b *Backend, tx engardedb.Tx) *session {
+	return &session{reader: reader{inTransaction{tx}, tx.Tenant()}, backend: b, tx: tx}
 }
 
 type lockedScope struct {
@@ -46,7 +50,7 @@ func (s *session) lock(ctx context.Context, scopes []zerodb.Scope) error {
 			return nil
 		}
 		if try == 0 {
-			if _, err := s.tx.Exec(ctx, create, s.tx.Tenant(), kinds, names); err != nil {
+			if _, err := s.tx.Exec(ctx, create, s.tenant, kinds, names); err != nil {
 				return failed(err, "begin a scope")
 			}
 		}
@@ -59,11 +63,11 @@ func (s *session) lockThose(ctx context.Context, kinds, names []string) error {
 		SELECT scope_kind, scope_name, changed, coalesce(current_setting('zerodb.wrote', true), '') = 'yes'
 		FROM memory_partitions JOIN unnest($2::text[], $3::text[]) AS t (scope_kind, scope_name) USING (scope_kind, scope_name)
 		WHERE tenant_uuid = $1 ORDER BY scope_kind, scope_name FOR UPDATE OF memory_partitions`
-	rows, err := s.tx.Query(ctx, query, s.tx.Tenant(), kinds, names)
-	s.locked, err = collect(rows, err, "lock the scopes", func(row pgx.CollectableRow) (l lockedScope, err error) {
+	var err error
+	s.locked, err = collect(ctx, s.statements, "lock the scopes", func(row pgx.CollectableRow) (l lockedScope, err error) {
 		err = row.Scan(&l.scope.Kind, &l.scope.Name, &l.changed, &s.private)
 		return l, err
-	})
+	}, query, s.tenant, kinds, names)
 	return err
 }
 
@@ -80,7 +84,7 @@ func (s *session) bump(ctx context.Context) error {
 		)
 		SELECT set_config('zerodb.wrote', 'yes', true)`
 	kinds, names, _ := s.lockedArrays()
-	if _, err := s.tx.Exec(ctx, query, s.tx.Tenant(), kinds, names); err != nil {
+	if _, err := s.tx.Exec(ctx, query, s.tenant, kinds, names); err != nil {
 		return failed(err, "count a change")
 	}
 	s.bumped, s.private = true, true
@@ -112,7 +116,7 @@ func (s *session) Put(ctx context.Context, memories []zerodb.Memory) error {
 		return err
 	}
 	kinds, names, changed := s.lockedArrays()
-	arguments := append([]any{s.tx.Tenant()}, arrays.arguments()...)
+	arguments := append([]any{s.tenant}, arrays.arguments()...)
 	tag, err := s.tx.Exec(ctx, putStatement, append(arguments, kinds, names, changed)...)
 	if err != nil {
 		return failed(err, "write memories")
@@ -153,80 +157,14 @@ func (s *session) Delete(ctx context.Context, ids []uuid.UUID) error {
 		FROM (SELECT DISTINCT * FROM forgotten) f
 		WHERE p.tenant_uuid = $1 AND (p.scope_kind, p.scope_name) = (f.scope_kind, f.scope_name)`
 	kinds, names, changed := s.lockedArrays()
-	_, err := s.tx.Exec(ctx, statement, s.tx.Tenant(), ids, kinds, names, changed, keptDeletions)
+	_, err := s.tx.Exec(ctx, statement, s.tenant, ids, kinds, names, changed, keptDeletions)
 	return failed(err, "delete memories")
 }
 
 // Get returns memories by ID.
 func (s *session) Get(ctx context.Context, ids []uuid.UUID) ([]zerodb.Memory, error) {
-	const query = `SELECT ` + memoryColumns + ` FROM ` + memoryTables + ` WHERE m.tenant_uuid = $1 AND m.memory_uuid = ANY ($2)`
-	rows, err := s.tx.Query(ctx, query, s.tx.Tenant(), ids)
-	return collect(rows, err, "read memories", scanMemory)
-}
-
-// Versions returns the memories of each identity.
-func (s *session) Versions(ctx context.Context, identities []zerodb.Identity) ([][]zerodb.Memory, error) {
-	const query = `SELECT ` + memoryColumns + ` FROM ` + memoryTables + ` WHERE m.tenant_uuid = $1 AND m.identity = ANY ($2)`
-	hashes := make([][]byte, len(identities))
-	position := make(map[zerodb.Identity]int, len(identities))
-	for i, id := range identities {
-		hashes[i], position[id] = identityHash(id.Value), i
+	if s.private { // what is kept lacks what this transaction wrote
+		return s.reader.Get(ctx, ids)
 	}
-	rows, err := s.tx.Query(ctx, query, s.tx.Tenant(), hashes)
-	memories, err := collect(rows, err, "read versions", scanMemory)
-	if err != nil {
-		return nil, err
-	}
-	found := make([][]zerodb.Memory, len(identities))
-	for _, m := range memories {
-		// The same words in another scope or type are another identity.
-		if i, asked := position[zerodb.Identity{Scope: m.Scope, Type: m.Type, Value: m.Identity()}]; asked {
-			found[i] = append(found[i], m)
-		}
-	}
-	return found, nil
-}
-
-// Stats counts the tenant's memories.
-func (s *session) Stats(ctx context.Context, model string) (zerodb.Stats, error) {
-	const query = `
-		SELECT agent, type, count(*), count(*) FILTER (WHERE $2 <> '' AND model <> $2)
-		FROM memories WHERE tenant_uuid = $1 GROUP BY agent, type`
-	stats := zerodb.Stats{ByType: map[zerodb.Type]int{}, ByAgent: map[string]int{}}
-	agents := map[string]int{}
-	rows, err := s.tx.Query(ctx, query, s.tx.Tenant(), model)
-	_, err = collect(rows, err, "count memories", func(row pgx.CollectableRow) (struct{}, error) {
-		var agent string
-		var typ zerodb.Type
-		var count, pending int
-		err := row.Scan(&agent, &typ, &count, &pending)
-		stats.Memories += count
-		stats.Pending += pending
-		stats.ByType[typ] += count
-		agents[agent] += count
-		return struct{}{}, err
-	})
-	stats.Agents = len(agents)
-	names := slices.SortedFunc(maps.Keys(agents), func(a, b string) int {
-		return cmp.Or(cmp.Compare(agents[b], agents[a]), cmp.Compare(a, b))
-	})
-	for _, name := range names[:min(len(names), zerodb.MaxStatsAgents)] {
-		stats.ByAgent[name] = agents[name]
-	}
-	return stats, err
-}
-
-// List returns memories that the filter matches.
-func (s *session) List(ctx context.Context, now time.Time, filter zerodb.Filter, order zerodb.Order, limit int) ([]zerodb.Memory, error) {
-	q := whereOf(s.tx.Tenant(), &filter, now)
-	if !order.Recent && order.After != uuid.Nil {
-		q.and("m.memory_uuid > %s", order.After)
-	}
-	by := "m.memory_uuid"
-	if order.Recent {
-		by = "m.valid_from DESC, m.memory_uuid"
-	}
-	sql := `SELECT ` + memoryColumns + ` FROM ` + memoryTables + q.where() + ` ORDER BY ` + by + q.format(` LIMIT %s`, limit)
-	rows, err := s.tx.Query(ctx, sql, q.arguments...)
-	return collect(rows, err, "list memories", scanMemory)
+	return getKept(ctx, s.reader, s.current, ids)
 }
