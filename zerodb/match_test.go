@@ -34,7 +34,7 @@ func remember(t *testing.T, embedder zerodb.Embedder, contents ...string) func(m
 
 func TestAMatcherOrdersAHybridSearch(t *testing.T) {
 	t.Parallel()
-	search := remember(t, embed.NewBuiltin(),
+	search := remember(t, newBuiltin(t),
 		"Lydia: my sister's baby shower is on Saturday",
 		"Lydia: leave out the lavender, it gives me hives",
 		"Omar: the cedar balm sells well at the gym",
@@ -63,9 +63,16 @@ func (silent) Match(string, []string) []float64 { return nil }
 
 func TestWithoutAMatchTheFusedOrderStands(t *testing.T) {
 	t.Parallel()
-	hits := remember(t, silent{embed.NewBuiltin()}, "the parcel is late", "the parcel came")(zerodb.ModeHybrid, "late parcel", 2)
+	hits := remember(t, silent{newBuiltin(t)}, "the parcel is late", "the parcel came")(zerodb.ModeHybrid, "late parcel", 2)
 	require.Len(t, hits, 2)
 	require.Equal(t, "the parcel is late", hits[0].Memory.Content)
 	require.Nil(t, hits[0].Explanation.Match)
 	require.InDelta(t, hits[0].Explanation.Evidence*(1+hits[0].Explanation.Fusion)/2, hits[0].Explanation.Relevance, 1e-9)
+}
+
+func newBuiltin(t testing.TB) *embed.Builtin {
+	t.Helper()
+	builtin, err := embed.NewBuiltin()
+	require.NoError(t, err)
+	return builtin
 }

@@ -109,7 +109,11 @@ func NewMemoryIn(ctx context.Context, kind string, cfg config.Config, db *engard
 // newEmbedder is that of EMBEDDING_SERVICE_URL, else the one that needs nothing.
 func newEmbedder(cfg config.Config, clock clockwork.Clock) (zerodb.Embedder, error) {
 	if cfg.EmbeddingServiceURL == "" {
-		return embed.NewBuiltin(), nil
+		builtin, err := embed.NewBuiltin()
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it says what is wrong
+		}
+		return builtin, nil
 	}
 	service, err := embed.NewHTTP(embed.HTTPConfig{
 		URL: cfg.EmbeddingServiceURL, APIKey: string(cfg.EmbeddingServiceAPIKey), Model: cfg.EmbeddingModel, Clock: clock,

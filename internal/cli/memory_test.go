@@ -97,7 +97,7 @@ func TestMemoriesMoveToQdrantAndBack(t *testing.T) {
 	require.Zero(t, code, out+errs)
 	require.Contains(t, out, "the qdrant memory")
 
-	client, err := zerodb.New(zerodb.Config{Backend: pgmem.New(db, pgmem.Config{}), Embedder: embed.NewBuiltin()})
+	client, err := zerodb.New(zerodb.Config{Backend: pgmem.New(db, pgmem.Config{}), Embedder: newBuiltin(t)})
 	require.NoError(t, err)
 	tenants := []uuid.UUID{dbtest.Tenant(t, url), dbtest.Tenant(t, url)}
 	for i, tenant := range tenants {
@@ -190,4 +190,11 @@ func TestAnAssistantSpeaksToTheProgram(t *testing.T) {
 		require.Contains(t, errs, c.says, name)
 		require.NotContains(t, errs, token, name)
 	}
+}
+
+func newBuiltin(t testing.TB) *embed.Builtin {
+	t.Helper()
+	builtin, err := embed.NewBuiltin()
+	require.NoError(t, err)
+	return builtin
 }
