@@ -15,14 +15,14 @@ import (
 // Erasure asks for all that is known of somebody to be deleted.
 type Erasure struct {
 	// Subject is whose memories go: those with this Subject. Required.
-	Subject string
+	Subject string `json:"subject"`
 	// Aliases are other names that memories know the same subject by: those with one of
 	// them as their Subject go too. Up to 100.
-	Aliases []string
+	Aliases []string `json:"aliases,omitempty"`
 	// Mentioning are words that name the subject wherever they stand, such as an
 	// e-mail address or a phone number: memories whose content, key, reference or metadata
 	// contains one (without regard to case) go too. At least 5 bytes each, up to 20.
-	Mentioning []string
+	Mentioning []string `json:"mentioning,omitempty"`
 }
 
 // ErasureReceipt proves an erasure without repeating what was erased.

@@ -138,7 +138,7 @@ func TestErasingAContactErasesItsMemories(t *testing.T) {
 	})
 }
 
-func testErasingAContact(t *testing.T, service *app.App) { //nolint:thelper // it is the test
+func testErasingAContact(t *testing.T, service *app.App) {
 	tenant, err := service.Accounts().CreateTenant(t.Context(), account.Tenant{Name: "Shop"})
 	require.NoError(t, err)
 	token := key(t, service, tenant, "*")
