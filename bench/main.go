@@ -38,9 +38,11 @@ var sections = []section{
 		"retrieval", "How well memories are found", `Which of the turns that answer a question are among the first ten found (R@10), in long conversations written by hand in four
 languages, through ZeroDB's own search with the built-in embedder. "Own memory": the conversation's agent asks. "Shared by all": every turn of
 every conversation is searched, which leaves questions like "How can we best reach her?" without anyone they could mean. Questions of kind
-paraphrase use other words than the evidence. The weights were chosen on other conversations than these. Conversations, questions and
-lexicon have one author, and half of the lexicon was written after the conversations: judge the ablations rather than the height of the figures,
-and English, which needs no lexicon, rather than the other languages.`,
+paraphrase use other words than the evidence. The weights were chosen on other conversations than these; en-clinic was written last, by
+another hand that knew the methods, and first measured when they were chosen. The other conversations, questions and lexicon have one author, and half of the
+lexicon was written after the conversations: judge the ablations rather than the height of the figures, and English, which needs no lexicon, rather than the other languages.
+Counting neighbouring events (decision 56) changed, on these questions: own memory 0.673 to 0.676, which is nothing; shared by all 0.486 to 0.547; of the kinds,
+fact gained (0.86 to 0.92), paraphrase lost (0.58 to 0.54), and English lost (0.61 to 0.59). The older of these conversations were looked at twice while it was made.`,
 		func(ctx context.Context) (fmt.Stringer, error) {
 			return retrievalbench.Run(ctx, retrievalbench.Options{})
 		},

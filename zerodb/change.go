@@ -104,14 +104,15 @@ func (t Tenant) Forget(ctx context.Context, id uuid.UUID) (int, error) {
 	forgotten := 0
 	_, err := t.change(ctx, id, func(ctx context.Context, w Writer, m *Memory) error {
 		forgotten = 0
-		for {
-			versions, err := w.List(ctx, t.client.now(), Filter{Audience: only(m.Scope), Lineage: m.Lineage, History: true}, Order{}, 500)
+		for after := uuid.Nil; ; { // onwards, also in a back end that does not delete what it says it did
+			versions, err := w.List(ctx, t.client.now(), Filter{Audience: only(m.Scope), Lineage: m.Lineage, History: true}, Order{After: after}, 500)
 			if err != nil {
 				return err
 			}
 			ids := make([]uuid.UUID, 0, len(versions)+1)
 			for i := range versions {
-				ids = append(ids, versions[i].ID)
+				after = versions[i].ID
+				ids = append(ids, after)
 			}
 			if len(ids) == 0 && forgotten == 0 {
 				ids = append(ids, m.ID) // it has expired, which List does not show

@@ -1,6 +1,7 @@
 package zerodb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ type CheckStep struct {
 }
 
 // Check tries a back end with real memories: it stores one of each type, finds them by words
-// and by meaning, by metadata, and not for another agent; replaces one; lets them expire; and
+// and by meaning, by metadata, and not for another agent; replaces one; supersedes a fact; lets them expire; and
 // erases them. The memories belong to an agent of their own, whose name is used once, so it may be run
 // beside the work of a tenant. Whatever fails, what was stored is erased in the end. embedder may be nil.
 //
@@ -35,14 +36,16 @@ func Check(ctx context.Context, backend Backend, embedder Embedder, tenant uuid.
 	if !c.step(ctx, "reach the back end", func(ctx context.Context) error { return backend.Health(ctx) }) {
 		return c.steps
 	}
+	embeds := embedder != nil && c.step(ctx, "reach the embedder", c.embed)
 	if c.step(ctx, "store", c.store) {
 		c.step(ctx, "find by words", func(ctx context.Context) error { return c.find(ctx, ModeText) })
-		if embedder != nil {
+		if embeds {
 			c.step(ctx, "find by meaning", func(ctx context.Context) error { return c.find(ctx, ModeDense) })
 		}
 		c.step(ctx, "filter by metadata", c.filter)
 		c.step(ctx, "keep from another agent", c.keepFromOthers)
 		c.step(ctx, "replace", c.replace)
+		c.step(ctx, "supersede a fact, and keep the past", c.supersede)
 		c.step(ctx, "expire", c.expire)
 	}
 	// Also when ctx ended: nothing of it may stay behind.
@@ -173,6 +176,48 @@ func (c *checking) replace(ctx context.Context) error {
 		return errors.New("a working memory with the same key was not replaced")
 	}
 	return nil
+}
+
+func (c *checking) embed(ctx context.Context) error {
+	vectors, err := c.embedder.Embed(ctx, []string{"which channel does the customer prefer?"})
+	if err != nil {
+		return err
+	}
+	if len(vectors) != 1 || len(vectors[0]) != c.embedder.Dimension() {
+		return errors.New("it answered no vector of the length it announces")
+	}
+	return nil
+}
+
+// supersede tells of a fact twice, and asks what held before and after.
+func (c *checking) supersede(ctx context.Context) error {
+	now := c.clock.at
+	defer func() { c.clock.at = now }()
+	var told [2]uuid.UUID
+	for i := range told {
+		c.clock.at = now.Add(time.Duration(i) * time.Minute)
+		item := c.item(Semantic)
+		item.Predicate, item.Content = "told", fmt.Sprintf("%s was told %d times", c.word, i+1)
+		receipts, err := c.tenant.StoreBatch(ctx, []Item{item})
+		if err != nil {
+			return err
+		}
+		told[i] = receipts[0].ID
+	}
+	about := Filter{Subject: c.subject, Where: []Condition{Eq("check", string(Semantic))}}
+	for i, at := range []time.Time{now, {}} {
+		about.AsOf = at
+		found, err := c.look(ctx, c.name, ModeText, about)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(found, told[i]) || slices.Contains(found, told[1-i]) {
+			return fmt.Errorf("of two versions of a fact, the one that held at %s is not the one found", cmp.Or(at, c.clock.at).Format(time.RFC3339))
+		}
+	}
+	// What follows counts the memories that there were.
+	_, err := c.tenant.Forget(ctx, told[1])
+	return err
 }
 
 // expire looks from a time at which the short-lived memories are past, and drops them as upkeep does.

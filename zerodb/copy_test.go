@@ -150,7 +150,7 @@ func TestCheckTriesARealBackEndAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	b, tenant := zerodbtest.NewReference(), uuid.New()
 	steps := zerodb.Check(t.Context(), b, &zerodbtest.Hashing{}, tenant)
-	require.Len(t, steps, 9)
+	require.Len(t, steps, 11)
 	for _, step := range steps {
 		require.NoError(t, step.Err, step.Name)
 	}
@@ -195,7 +195,7 @@ func TestCheckSaysWhatFails(t *testing.T) {
 		}
 		return names
 	}
-	require.Equal(t, []string{"find by words", "find by meaning", "filter by metadata", "expire"}, failed(blind{zerodbtest.NewReference()}))
+	require.Equal(t, []string{"find by words", "find by meaning", "filter by metadata", "supersede a fact, and keep the past", "expire"}, failed(blind{zerodbtest.NewReference()}))
 	require.Equal(t, []string{"expire", "erase"}, failed(hoarding{zerodbtest.NewReference()}))
 	require.Equal(t, []string{"store"}, failed(&breaking{Backend: zerodbtest.NewReference()}))
 }

@@ -15,11 +15,14 @@ import (
 // Erasure asks for all that is known of somebody to be deleted.
 type Erasure struct {
 	// Subject is whose memories go: those with this Subject. Required.
-	Subject string
+	Subject string `json:"subject"`
+	// Aliases are other names that memories know the same subject by: those with one of
+	// them as their Subject go too. Up to 100.
+	Aliases []string `json:"aliases,omitempty"`
 	// Mentioning are words that name the subject wherever they stand, such as an
 	// e-mail address or a phone number: memories whose content, key, reference or metadata
 	// contains one (without regard to case) go too. At least 5 bytes each, up to 20.
-	Mentioning []string
+	Mentioning []string `json:"mentioning,omitempty"`
 }
 
 // ErasureReceipt proves an erasure without repeating what was erased.
@@ -40,8 +43,13 @@ type ErasureReceipt struct {
 // version of them. It looks again afterwards: Remaining counts what came back
 // meanwhile, 0 for nothing. A memory that speaks of the subject by words that
 // were not named can't be known, and stays. Backups of the back end are not touched.
+//
+// With an error the receipt tells what was erased before it.
 func (t Tenant) Erase(ctx context.Context, e Erasure) (ErasureReceipt, error) {
-	if err := e.check(t); err != nil {
+	if err := t.check(); err != nil {
+		return ErasureReceipt{}, err
+	}
+	if err := e.Check(); err != nil {
 		return ErasureReceipt{}, err
 	}
 	sum := sha256.Sum256([]byte(e.Subject))
@@ -51,63 +59,86 @@ func (t Tenant) Erase(ctx context.Context, e Erasure) (ErasureReceipt, error) {
 	}
 	var ids []uuid.UUID
 	erase := func(page []Memory) error {
-		byScope := map[Scope][]uuid.UUID{}
+		byScope := map[Scope][]*Memory{}
 		for i := range page {
 			if m := &page[i]; e.concerns(m) {
-				byScope[m.Scope] = append(byScope[m.Scope], m.ID)
-				ids = append(ids, m.ID)
-				receipt.ByType[m.Type]++
-				if !slices.Contains(receipt.Agents, m.Agent) {
-					receipt.Agents = append(receipt.Agents, m.Agent)
-				}
+				byScope[m.Scope] = append(byScope[m.Scope], m)
 			}
 		}
 		for scope, concerned := range byScope {
 			err := t.client.backend.Change(ctx, t.id, []Scope{scope}, func(ctx context.Context, w Writer) error {
-				return w.Delete(ctx, concerned)
+				return w.Delete(ctx, idsOf(concerned))
 			})
 			if err != nil {
 				return err
 			}
+			ids = append(ids, idsOf(concerned)...)
+			receipt.count(concerned)
 		}
 		return nil
 	}
-	if err := t.eachOf(ctx, e, erase); err != nil {
-		return ErasureReceipt{}, err
-	}
-	err := t.eachOf(ctx, e, func(page []Memory) error {
-		for i := range page {
-			if e.concerns(&page[i]) {
-				receipt.Remaining++
+	err := t.eachOf(ctx, e, erase)
+	if err == nil {
+		err = t.eachOf(ctx, e, func(page []Memory) error {
+			for i := range page {
+				if e.concerns(&page[i]) {
+					receipt.Remaining++
+				}
 			}
-		}
-		return nil
-	})
+			return nil
+		})
+	}
 	receipt.Erased, receipt.Digest, receipt.FinishedAt = len(ids), digest(ids), t.client.now()
 	slices.Sort(receipt.Agents)
 	return receipt, err
 }
 
+func idsOf(memories []*Memory) []uuid.UUID {
+	ids := make([]uuid.UUID, len(memories))
+	for i, m := range memories {
+		ids[i] = m.ID
+	}
+	return ids
+}
+
+func (r *ErasureReceipt) count(erased []*Memory) {
+	for _, m := range erased {
+		r.ByType[m.Type]++
+		if !slices.Contains(r.Agents, m.Agent) {
+			r.Agents = append(r.Agents, m.Agent)
+		}
+	}
+}
+
 // eachOf pages through what may concern the subject, expired memories too.
 func (t Tenant) eachOf(ctx context.Context, e Erasure, fn func([]Memory) error) error {
-	for _, expired := range []bool{false, true} {
-		filter := Filter{Audience: Audience{Everyone: true}, History: true, Expired: expired}
-		if len(e.Mentioning) == 0 {
-			filter.Subject = e.Subject
-		}
-		if err := t.each(ctx, filter, fn); err != nil {
-			return err
+	subjects := []string{""} // who is mentioned may be so anywhere
+	if len(e.Mentioning) == 0 {
+		subjects = append(slices.Clone(e.Aliases), e.Subject)
+	}
+	for _, subject := range subjects {
+		for _, expired := range []bool{false, true} {
+			filter := Filter{Audience: Audience{Everyone: true}, Subject: subject, History: true, Expired: expired}
+			if err := t.each(ctx, filter, fn); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (e *Erasure) check(t Tenant) error {
-	if err := t.check(); err != nil {
-		return err
-	}
+// Check says whether the erasure can be asked for.
+func (e *Erasure) Check() error {
 	if err := checkName("subject", e.Subject, true); err != nil {
 		return err
+	}
+	if len(e.Aliases) > 100 {
+		return invalid("aliases", "give at most 100 names")
+	}
+	for i, alias := range e.Aliases {
+		if err := checkName(fmt.Sprintf("aliases[%d]", i), alias, true); err != nil {
+			return err
+		}
 	}
 	if len(e.Mentioning) > 20 {
 		return invalid("mentioning", "give at most 20 texts")
@@ -121,7 +152,7 @@ func (e *Erasure) check(t Tenant) error {
 }
 
 func (e *Erasure) concerns(m *Memory) bool {
-	if m.Subject == e.Subject {
+	if m.Subject == e.Subject || m.Subject != "" && slices.Contains(e.Aliases, m.Subject) {
 		return true
 	}
 	return slices.ContainsFunc(e.Mentioning, func(text string) bool {

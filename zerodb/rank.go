@@ -34,7 +34,7 @@ const (
 // again from the others:
 //
 //	Score     = Relevance · Quality
-//	Relevance = Evidence · (1 + Fusion) / 2; with a Match: 0.9·Match + 0.1·(that)
+//	Relevance = Evidence · (1 + Fusion) / 2; with a Match: 0.9·(1 - (1-Match)·(1-0.3·Beside)) + 0.1·(that)
 //	Evidence  = 1 - (1 - Dense.Evidence) · (1 - Text.Coverage)
 //	Fusion    = Σ 1/(60 + rank) over the signals used, as a share of what ranking first in each gives
 //	Quality   = 1 - 0.15·(1-Recency) - 0.10·(1-Importance) - 0.15·(1-Confidence)
@@ -43,13 +43,15 @@ const (
 // reciprocal rank fusion: it favours what several signals put in front. Quality
 // lies between 0.6 and 1, so that it orders what is alike, and an irrelevant
 // memory stays one however new and important it is. Match is absolute too: the embedder
-// read the text.
+// read the text. Beside is the Match of the best of the events right before and after an event.
 type Explanation struct {
 	Dense *DenseSignal `json:"dense,omitempty"` // nil: not compared (no embedder, no vector yet, or not asked for)
 	Text  *TextMatch   `json:"text,omitempty"`  // nil: no term in common, or not asked for
 
 	// Match is what the embedder says who read the text beside the query; nil when it doesn't ([Matcher]).
 	Match *float64 `json:"match,omitempty"`
+	// Beside is how far the best of the events around this one answers, in their Match; nil for none.
+	Beside *float64 `json:"beside,omitempty"`
 
 	Fusion     float64 `json:"fusion"`
 	Evidence   float64 `json:"evidence"`
@@ -87,6 +89,9 @@ func (e Explanation) String() string {
 	}
 	if e.Match != nil {
 		parts = append(parts, fmt.Sprintf("match %.2f", *e.Match))
+	}
+	if e.Beside != nil {
+		parts = append(parts, fmt.Sprintf("beside %.2f", *e.Beside))
 	}
 	parts = append(parts, fmt.Sprintf("relevance %.2f, recency %.2f, importance %.2f, confidence %.2f", e.Relevance, e.Recency, e.Importance, e.Confidence))
 	return strings.Join(parts, ", ")

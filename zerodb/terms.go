@@ -18,6 +18,12 @@ import (
 // team's texts mix them. Chinese, Japanese and Korean are cut into pairs of characters.
 //
 // Every back end must index these terms and no others.
+//
+// embed/terms cuts words too, by the stemmer of the language that it takes a text to be in, for the vectors: they need
+// to know the language, to lead a word to its translation. Here it would do harm. A question of three words is often taken for
+// another language than the memory that answers it, and then the same word has two
+// stems and is not found. Measured on the conversations held out (bench/retrievalbench): with those stems text search finds 0.385 of the evidence instead of 0.395, of the Creole
+// evidence 0.54 instead of 0.71; the fused search finds 0.611 with either.
 func Terms(text string) []string {
 	var terms []string
 	for _, word := range words(text) {

@@ -2,6 +2,7 @@ package retrievalbench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,16 +38,21 @@ type method struct {
 type unmatched struct{ zerodb.Embedder }
 
 // methods are the ablations; the last is the default.
-func methods() []method {
-	builtin := embed.NewBuiltin()
+func methods() ([]method, error) {
+	builtin, err := embed.NewBuiltin()
+	letters, err2 := embed.NewBuiltinParts(0, 1)
+	words, err3 := embed.NewBuiltinParts(1, 0)
+	if err := errors.Join(err, err2, err3); err != nil {
+		return nil, err
+	}
 	return []method{
 		{"text only", unmatched{builtin}, zerodb.ModeText},
-		{"dense only, letters", embed.NewBuiltinParts(0, 1), zerodb.ModeDense},
-		{"dense only, words", embed.NewBuiltinParts(1, 0), zerodb.ModeDense},
+		{"dense only, letters", letters, zerodb.ModeDense},
+		{"dense only, words", words, zerodb.ModeDense},
 		{"dense only", builtin, zerodb.ModeDense},
 		{"fused", unmatched{builtin}, zerodb.ModeHybrid},
 		{Default, builtin, zerodb.ModeHybrid},
-	}
+	}, nil
 }
 
 // Figures are means over questions.
@@ -88,7 +94,11 @@ func Run(ctx context.Context, options Options) (Result, error) {
 	for _, c := range conversations {
 		result.Turns += len(c.turns)
 	}
-	for _, m := range methods() {
+	compared, err := methods()
+	if err != nil {
+		return Result{}, err
+	}
+	for _, m := range compared {
 		if len(options.Methods) > 0 && !slices.Contains(options.Methods, m.name) {
 			continue
 		}

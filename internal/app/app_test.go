@@ -41,9 +41,9 @@ func options(t *testing.T, databaseURL string, environment ...string) app.Option
 	return app.Options{Config: cfg, DatabaseURL: databaseURL, Version: "test", Telemetry: observed, Clock: clockwork.NewRealClock()}
 }
 
-func start(t *testing.T, databaseURL string) *app.App {
+func start(t *testing.T, databaseURL string, environment ...string) *app.App {
 	t.Helper()
-	service, err := app.New(t.Context(), options(t, databaseURL))
+	service, err := app.New(t.Context(), options(t, databaseURL, environment...))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, service.Close(context.WithoutCancel(t.Context()))) })
 	return service

@@ -45,6 +45,7 @@ type party struct {
 	email                    string
 	ids                      map[string]string // by the name that a path or body gives it
 	anonymousID, orderNumber string
+	leaving                  string // a contact that may be erased
 }
 
 func setupHostile(t *testing.T) *hostile {
@@ -103,6 +104,9 @@ func (h *hostile) party(t *testing.T, mark string) party {
 	p.ids["message_uuid"] = h.made(t, p, "/api/v1/outreach/send", `{"contact_uuid":"`+p.ids["contact_uuid"]+`","template_uuid":"`+p.ids["template_uuid"]+`"}`)["decision_uuid"]
 	h.made(t, p, "/api/v1/memory/store", `{"agent":"`+mark+`","type":"semantic","subject":"`+mark+`","predicate":"likes","content":"`+mark+` likes coffee"}`)
 	p.ids["memory_id"] = h.value(t, p.tenant, "select memory_uuid::text from memories where tenant_uuid = $1 limit 1")
+	p.ids["erasure_uuid"] = h.made(t, p, "/api/v1/memory/erasures", `{"subject":"`+mark+`-gone"}`)["id"]
+	h.made(t, p, "/v1/identify", `{"userId":"`+mark+`-leaving","anonymousId":"`+mark+`-leaving"}`)
+	p.leaving = h.value(t, p.tenant, "select contact_uuid::text from contact_identities where tenant_uuid = $1 and value = '"+mark+"-leaving' and kind = 'user_id'")
 	p.ids["fact_uuid"] = h.value(t, p.tenant, "select fact_uuid::text from outbox_facts where tenant_uuid = $1 limit 1")
 	p.ids["user_id"], p.ids["customer_id"], p.ids["campaign_id"] = p.email, p.email, p.ids["campaign_uuid"]
 	_ = h.value(t, p.tenant, "update outreach_messages set status = 'unknown' where tenant_uuid = $1 returning ''")

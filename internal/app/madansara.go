@@ -24,6 +24,7 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/outreach/channel/email"
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 	"github.com/engardehq/madansara/internal/madansara/outreach/tracking"
+	"github.com/engardehq/madansara/internal/madansara/remember"
 	"github.com/engardehq/madansara/internal/madansara/website"
 	"github.com/engardehq/madansara/internal/mcpserver"
 	"github.com/engardehq/madansara/internal/memory"
@@ -89,7 +90,8 @@ func (a *App) serveMadanSara(models *attribution.Service, signer *tracking.Signe
 	}
 	api := router.API()
 	a.accounts.Register(api)
-	contacts := contact.New(a.db)
+	followers := contact.Followers{Facts: facts, Memories: remember.Contacts(kept.jobs)}
+	contacts := contact.New(a.db, followers, clock)
 	contacts.Register(api)
 	website.New(a.db).Register(api)
 	segments := segment.New(a.db, clock)
@@ -98,9 +100,9 @@ func (a *App) serveMadanSara(models *attribution.Service, signer *tracking.Signe
 	templates.Register(api)
 	campaigns := outreach.New(a.db, a.queue, clock, mailing)
 	campaigns.Register(api)
-	conversions := conversion.New(a.db, a.queue, facts, people{clock, facts}, models, clock)
+	conversions := conversion.New(a.db, a.queue, facts, people{clock, followers}, models, clock)
 	conversions.Register(api)
-	remembered := memory.New(kept.client, clock, logger)
+	remembered := memory.New(kept.client, kept.jobs, clock, logger)
 	remembered.Register(api)
 	router.Handle(mcpserver.Path, mcpserver.Handler(mcpserver.HTTPConfig{
 		API: router.Mux(), Origins: append([]string{cfg.PublicBaseURL}, cfg.CORSOrigins...), Version: a.opts.Version, Logger: logger,
@@ -110,7 +112,7 @@ func (a *App) serveMadanSara(models *attribution.Service, signer *tracking.Signe
 	facts.Register(api)
 	a.opts.Telemetry.Registry.MustRegister(facts.Collector())
 	ingest := website.NewIngest(website.Config{
-		DB: a.db, Keys: a.accounts, Conversions: conversions, Facts: facts, Clock: clock, Logger: logger,
+		DB: a.db, Keys: a.accounts, Conversions: conversions, Followers: followers, Clock: clock, Logger: logger,
 		Limits: website.DefaultLimits(),
 	})
 	a.closing(ingest.Close)

@@ -59,17 +59,24 @@ func (m Memory) Close() error {
 	return m.close()
 }
 
+// MemoryOption changes how a memory is made.
+type MemoryOption func(*qdrant.Config)
+
+// RebuildCollections lets Init make collections anew whose vectors have another length than the
+// embedder's. Nothing may write meanwhile.
+func RebuildCollections(c *qdrant.Config) { c.Rebuild = true }
+
 // NewMemory makes the memory that the configuration asks for: ZERODB_URL, else db.
-func NewMemory(ctx context.Context, cfg config.Config, db *engardedb.DB, clock clockwork.Clock) (Memory, error) {
+func NewMemory(ctx context.Context, cfg config.Config, db *engardedb.DB, clock clockwork.Clock, options ...MemoryOption) (Memory, error) {
 	kind := EmbeddedMemory
 	if cfg.ZeroDBURL != "" {
 		kind = QdrantMemory
 	}
-	return NewMemoryIn(ctx, kind, cfg, db, clock)
+	return NewMemoryIn(ctx, kind, cfg, db, clock, options...)
 }
 
 // NewMemoryIn makes a memory of that kind, whichever the configuration asks for.
-func NewMemoryIn(ctx context.Context, kind string, cfg config.Config, db *engardedb.DB, clock clockwork.Clock) (Memory, error) {
+func NewMemoryIn(ctx context.Context, kind string, cfg config.Config, db *engardedb.DB, clock clockwork.Clock, options ...MemoryOption) (Memory, error) {
 	m := Memory{Kind: kind}
 	var err error
 	if m.Embedder, err = newEmbedder(cfg, clock); err != nil {
@@ -84,9 +91,11 @@ func NewMemoryIn(ctx context.Context, kind string, cfg config.Config, db *engard
 			return m, errors.New("ZERODB_URL is not set; for example: ZERODB_URL=http://qdrant:6333")
 		}
 		m.unmeasured = measure(ctx, m.Embedder)
-		backend, err := qdrant.New(qdrant.Config{
-			URL: cfg.ZeroDBURL, APIKey: string(cfg.ZeroDBAPIKey), Dimension: m.Embedder.Dimension(), Clock: clock,
-		})
+		place := qdrant.Config{URL: cfg.ZeroDBURL, APIKey: string(cfg.ZeroDBAPIKey), Dimension: m.Embedder.Dimension(), Clock: clock}
+		for _, option := range options {
+			option(&place)
+		}
+		backend, err := qdrant.New(place)
 		if err != nil {
 			return m, fmt.Errorf("ZERODB_URL: %w", err)
 		}
@@ -100,7 +109,11 @@ func NewMemoryIn(ctx context.Context, kind string, cfg config.Config, db *engard
 // newEmbedder is that of EMBEDDING_SERVICE_URL, else the one that needs nothing.
 func newEmbedder(cfg config.Config, clock clockwork.Clock) (zerodb.Embedder, error) {
 	if cfg.EmbeddingServiceURL == "" {
-		return embed.NewBuiltin(), nil
+		builtin, err := embed.NewBuiltin()
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it says what is wrong
+		}
+		return builtin, nil
 	}
 	service, err := embed.NewHTTP(embed.HTTPConfig{
 		URL: cfg.EmbeddingServiceURL, APIKey: string(cfg.EmbeddingServiceAPIKey), Model: cfg.EmbeddingModel, Clock: clock,

@@ -94,7 +94,11 @@ func TestTheGuidesGoExampleWorks(t *testing.T) {
 
 func guided(ctx context.Context, db *engardedb.DB, tenant uuid.UUID) (zerodb.AgentContext, []zerodb.Hit, error) {
 	backend := pgmem.New(db, pgmem.Config{})
-	client, err := zerodb.New(zerodb.Config{Backend: backend, Embedder: embed.NewBuiltin()})
+	embedder, err := embed.NewBuiltin()
+	if err != nil {
+		return zerodb.AgentContext{}, nil, err
+	}
+	client, err := zerodb.New(zerodb.Config{Backend: backend, Embedder: embedder})
 	if err != nil {
 		return zerodb.AgentContext{}, nil, err
 	}

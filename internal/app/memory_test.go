@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,8 @@ import (
 	"github.com/engardehq/madansara/internal/app"
 	"github.com/engardehq/madansara/internal/core/account"
 	"github.com/engardehq/madansara/internal/dbtest"
+	"github.com/engardehq/madansara/zerodb/qdrant"
+	"github.com/engardehq/madansara/zerodb/qdrant/qdranttest"
 )
 
 // keyed sends a key with every request.
@@ -92,13 +95,8 @@ func TestAnOrderIsRemembered(t *testing.T) {
 	tenant, err := service.Accounts().CreateTenant(t.Context(), account.Tenant{Name: "Shop"})
 	require.NoError(t, err)
 	token := key(t, service, tenant, "*")
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- service.Serve(ctx, listener) }() // its jobs attribute the order
-	defer func() { cancel(); require.NoError(t, <-ended) }()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+listener.Addr().String()+"/api/v1/conversion/track",
+	address := serve(t, service) // its jobs attribute the order
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address+"/api/v1/conversion/track",
 		strings.NewReader(`{"name":"Order Completed","order_id":"1001","revenue":49.90,"currency":"USD","email":"marie@example.org","properties":{"products":[{"name":"Red market bag"}]}}`))
 	require.NoError(t, err)
 	request.Header.Set("Authorization", "Bearer "+token)
@@ -119,6 +117,114 @@ func TestAnOrderIsRemembered(t *testing.T) {
 	require.Contains(t, list.Memories[0].Content, "bought Red market bag for 49.90 USD")
 	require.True(t, strings.HasPrefix(list.Memories[0].Subject, "customer:"))
 	require.Equal(t, "madan_sara", list.Memories[0].Agent)
+}
+
+// TestErasingAContactErasesItsMemories: people merge and are erased over the API, with memories in either back end.
+func TestErasingAContactErasesItsMemories(t *testing.T) {
+	t.Parallel()
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		testErasingAContact(t, start(t, dbtest.URL(t)))
+	})
+	t.Run("qdrant", func(t *testing.T) {
+		t.Parallel()
+		server := qdranttest.Start(t, qdranttest.Options{})
+		backend, err := qdrant.New(qdrant.Config{URL: server.URL, Dimension: 256})
+		require.NoError(t, err)
+		_, err = backend.Init(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, backend.Close())
+		testErasingAContact(t, start(t, dbtest.URL(t), "ZERODB_URL", server.URL))
+	})
+}
+
+func testErasingAContact(t *testing.T, service *app.App) {
+	tenant, err := service.Accounts().CreateTenant(t.Context(), account.Tenant{Name: "Shop"})
+	require.NoError(t, err)
+	token := key(t, service, tenant, "*")
+	address := serve(t, service)
+	call := func(method, path, body string, into any) {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), method, address+path, strings.NewReader(body))
+		require.NoError(t, err)
+		request.Header.Set("Authorization", "Bearer "+token)
+		request.Header.Set("Content-Type", "application/json")
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		answer, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.Less(t, response.StatusCode, 300, "%s %s: %s", method, path, answer)
+		if into != nil {
+			require.NoError(t, json.Unmarshal(answer, into), string(answer))
+		}
+	}
+	var people struct {
+		Contacts []struct {
+			UUID string `json:"contact_uuid"`
+		}
+	}
+	identify := func(body string) []string {
+		call("POST", "/v1/identify", body, nil)
+		call("GET", "/api/v1/contacts", "", &people)
+		var ids []string
+		for _, c := range people.Contacts {
+			ids = append(ids, c.UUID)
+		}
+		return ids
+	}
+	older := identify(`{"userId":"42"}`)[0]
+	younger := identify(`{"anonymousId":"a","traits":{"email":"marie@example.org"}}`)[0]
+	require.NotEqual(t, older, younger)
+	remember := func(agent, subject, content string) {
+		call("POST", "/api/v1/memory/store", `{"agent":"`+agent+`","type":"semantic","subject":"`+subject+`","content":"`+content+`","scope":{"kind":"tenant"}}`, nil)
+	}
+	remember("walker_seo_001", "customer:"+younger, "prefers WhatsApp")
+	remember("walker_ads_002", "customer:42", "likes hats")
+	remember("walker_ads_002", "shop", "an offer went to Marie@example.org")
+	remember("walker_ads_002", "customer:43", "is somebody else")
+	var list struct{ Memories []struct{ Content string } }
+	about := func(subject string) int {
+		call("GET", "/api/v1/memory/memories?subject="+subject, "", &list)
+		return len(list.Memories)
+	}
+	require.Equal(t, []string{older}, identify(`{"userId":"42","traits":{"email":"marie@example.org"}}`), "they are one person")
+	require.Eventually(t, func() bool { return about("customer:"+older) == 1 }, 30*time.Second, 20*time.Millisecond, "what is remembered moves")
+	require.Zero(t, about("customer:"+younger))
+	remember("walker_seo_001", "customer:"+younger, "written by one that knows the old name")
+
+	var erased struct {
+		Receipt string `json:"memory_erasure_uuid"`
+	}
+	call("DELETE", "/api/v1/contacts/"+older, "", &erased)
+	var receipt struct {
+		Status, Cause string
+		Erased        int
+		RequestedBy   string `json:"requested_by"`
+	}
+	require.Eventually(t, func() bool {
+		call("GET", "/api/v1/memory/erasures/"+erased.Receipt, "", &receipt)
+		return receipt.Status == "finished"
+	}, 30*time.Second, 20*time.Millisecond)
+	require.Equal(t, 4, receipt.Erased)
+	require.Equal(t, "contact_erased", receipt.Cause)
+	require.True(t, strings.HasPrefix(receipt.RequestedBy, "key "), receipt.RequestedBy)
+	call("GET", "/api/v1/memory/memories", "", &list)
+	require.Len(t, list.Memories, 1)
+	require.Equal(t, "is somebody else", list.Memories[0].Content)
+	require.Empty(t, identify(`{"anonymousId":"b"}`))
+}
+
+// serve serves until the test ends, with its jobs, and returns the address.
+func serve(t *testing.T, service *app.App) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- service.Serve(ctx, listener) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-ended) })
+	return "http://" + listener.Addr().String()
 }
 
 func TestHealthTellsOfTheMemory(t *testing.T) {

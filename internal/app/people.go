@@ -15,8 +15,8 @@ import (
 
 // people answers conversion's question who an identity is, by the rules of contact.
 type people struct {
-	clock clockwork.Clock
-	facts contact.Facts
+	clock     clockwork.Clock
+	followers contact.Followers
 }
 
 // IdentifyTx implements conversion.People.
@@ -30,7 +30,7 @@ func (p people) IdentifyTx(ctx context.Context, tx engardedb.Tx, identity conver
 		visitor := website.VisitorID(tx.Tenant(), identity.AnonymousID)
 		claim.Visitor, claim.AnonymousID, person.VisitorUUID = visitor, identity.AnonymousID, &visitor
 	}
-	contacts, err := contact.ResolveTx(ctx, tx, p.facts, []contact.Claim{claim}, p.clock.Now().UTC())
+	contacts, err := contact.ResolveTx(ctx, tx, p.followers, []contact.Claim{claim}, p.clock.Now().UTC())
 	if err != nil {
 		return conversion.Person{}, err
 	}

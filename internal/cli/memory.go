@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"time"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -51,9 +50,9 @@ func withMemoryDatabase(ctx context.Context, p process, fn func(cfg config.Confi
 	return fn(cfg, db, database.url)
 }
 
-func withMemory(ctx context.Context, p process, fn func(cfg config.Config, m app.Memory, url string) error) error {
+func withMemory(ctx context.Context, p process, options []app.MemoryOption, fn func(cfg config.Config, m app.Memory, url string) error) error {
 	return withMemoryDatabase(ctx, p, func(cfg config.Config, db *engardedb.DB, url string) (err error) {
-		m, err := app.NewMemory(ctx, cfg, db, clockwork.NewRealClock())
+		m, err := app.NewMemory(ctx, cfg, db, clockwork.NewRealClock(), options...)
 		if err != nil {
 			return err
 		}
@@ -62,11 +61,17 @@ func withMemory(ctx context.Context, p process, fn func(cfg config.Config, m app
 	})
 }
 
-type memoryInitCommand struct{}
+type memoryInitCommand struct {
+	Rebuild bool `help:"Make Qdrant collections anew whose vectors have another length than the embedder's. Stop what writes memories meanwhile."`
+}
 
 // Run creates or migrates.
-func (memoryInitCommand) Run(ctx context.Context, p process) error {
-	return withMemory(ctx, p, func(_ config.Config, m app.Memory, _ string) error { return initMemory(ctx, m, p.stdout) })
+func (c memoryInitCommand) Run(ctx context.Context, p process) error {
+	var options []app.MemoryOption
+	if c.Rebuild {
+		options = append(options, app.RebuildCollections)
+	}
+	return withMemory(ctx, p, options, func(_ config.Config, m app.Memory, _ string) error { return initMemory(ctx, m, p.stdout) })
 }
 
 func initMemory(ctx context.Context, m app.Memory, out io.Writer) error {
@@ -88,7 +93,7 @@ type memoryCheckCommand struct{}
 
 // Run goes through a memory's life with a tenant of its own, which is gone afterwards.
 func (memoryCheckCommand) Run(ctx context.Context, p process) error {
-	return withMemory(ctx, p, func(_ config.Config, m app.Memory, url string) (err error) {
+	return withMemory(ctx, p, nil, func(_ config.Config, m app.Memory, url string) (err error) {
 		tenant, remove, err := checkTenant(ctx, url)
 		if err != nil {
 			return err
@@ -126,141 +131,20 @@ func checkTenant(ctx context.Context, url string) (uuid.UUID, func() error, erro
 	}, nil
 }
 
-// laterClock is the system's, put forward: an expiry is waited for without waiting.
-type laterClock struct{ by time.Duration }
-
-func (c *laterClock) Now() time.Time { return time.Now().Add(c.by) }
-
 // checkMemory prints a line for each thing that a memory must do, and fails when one does not.
 func checkMemory(ctx context.Context, m app.Memory, tenant uuid.UUID, out io.Writer) error {
-	clock := &laterClock{}
-	client, err := zerodb.New(zerodb.Config{Backend: m.Backend, Embedder: m.Embedder, Clock: clock, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return fmt.Errorf("open the memory: %w", err)
-	}
-	defer func() { _ = client.Close(ctx) }() // it holds nothing but recalls of what is erased
-	c := memoryCheck{ctx: ctx, memory: client.Tenant(tenant), clock: clock, embedder: m.Embedder}
-	steps := []struct {
-		name string
-		run  func() error
-	}{
-		{"the " + m.Kind + " back end answers", func() error { return m.Health(ctx) }},
-		{"the embedder " + m.Embedder.Model() + " answers", c.embed},
-		{"a fact is stored", c.store},
-		{"it is found by its words", c.find},
-		{"a newer fact supersedes it, and the past is kept", c.supersede},
-		{"a memory expires and is dropped", c.expire},
-		{"a subject is erased", c.erase},
-	}
-	failed := 0
+	fmt.Fprintf(out, "the %s memory, with the embedder %s\n", m.Kind, m.Embedder.Model())
+	steps, failed := zerodb.Check(ctx, m.Backend, m.Embedder, tenant), 0
 	for _, step := range steps {
-		if err := step.run(); err != nil {
+		if step.Err != nil {
 			failed++
-			fmt.Fprintf(out, "FAILED  %s: %v\n", step.name, err)
+			fmt.Fprintf(out, "FAILED  %s: %v\n", step.Name, step.Err)
 			continue
 		}
-		fmt.Fprintf(out, "ok      %s\n", step.name)
+		fmt.Fprintf(out, "ok      %s\n", step.Name)
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d of %d checks of the memory failed", failed, len(steps))
-	}
-	return nil
-}
-
-type memoryCheck struct {
-	ctx      context.Context
-	memory   zerodb.Tenant
-	clock    *laterClock
-	embedder zerodb.Embedder
-}
-
-const checkAgent = "memory_check"
-
-func (c *memoryCheck) embed() error {
-	vectors, err := c.embedder.Embed(c.ctx, []string{"which channel does the customer prefer?"})
-	if err != nil {
-		return err
-	}
-	if len(vectors) != 1 || len(vectors[0]) != c.embedder.Dimension() {
-		return errors.New("it answered no vector of the length it announces")
-	}
-	return nil
-}
-
-func (c *memoryCheck) fact(content string) error {
-	_, err := c.memory.StoreBatch(c.ctx, []zerodb.Item{{
-		Agent: checkAgent, Type: zerodb.Semantic, Subject: "check:42", Predicate: "preferred channel", Content: content, ValidFrom: c.clock.Now(),
-	}})
-	return err
-}
-
-func (c *memoryCheck) store() error { return c.fact("the checked customer prefers telegrams") }
-
-func (c *memoryCheck) find() error {
-	return c.expect("telegrams", "the checked customer prefers telegrams", time.Time{})
-}
-
-// expect fails unless a search finds that content first.
-func (c *memoryCheck) expect(query, content string, asOf time.Time) error {
-	result, err := c.memory.Search(c.ctx, zerodb.Query{Agent: checkAgent, Text: query, Unseen: true, Filter: zerodb.Filter{AsOf: asOf}})
-	if err != nil {
-		return err
-	}
-	if len(result.Hits) == 0 {
-		return fmt.Errorf("a search for %q found nothing", query)
-	}
-	if found := result.Hits[0].Memory.Content; found != content {
-		return fmt.Errorf("a search for %q found %q", query, found)
-	}
-	return nil
-}
-
-func (c *memoryCheck) supersede() error {
-	before := c.clock.Now()
-	c.clock.by += time.Minute
-	if err := c.fact("the checked customer prefers carrier pigeons"); err != nil {
-		return err
-	}
-	if err := c.expect("what does the checked customer prefer", "the checked customer prefers carrier pigeons", time.Time{}); err != nil {
-		return err
-	}
-	return c.expect("what does the checked customer prefer", "the checked customer prefers telegrams", before)
-}
-
-func (c *memoryCheck) expire() error {
-	if _, err := c.memory.Store(c.ctx, checkAgent, zerodb.Working, "a zeppelin leaves in a minute", nil, time.Minute); err != nil {
-		return err
-	}
-	if err := c.expect("zeppelin", "a zeppelin leaves in a minute", time.Time{}); err != nil {
-		return err
-	}
-	c.clock.by += 2 * time.Minute
-	hits, err := c.memory.Retrieve(c.ctx, checkAgent, "zeppelin", "", 10, 0)
-	if err != nil {
-		return err
-	}
-	for i := range hits { // others may be near in meaning
-		if hits[i].Memory.Type == zerodb.Working {
-			return errors.New("it is still found")
-		}
-	}
-	report, err := c.memory.Upkeep(c.ctx)
-	if err != nil {
-		return err
-	}
-	if report.Expired != 1 {
-		return fmt.Errorf("upkeep dropped %d memories instead of 1", report.Expired)
-	}
-	return nil
-}
-
-func (c *memoryCheck) erase() error {
-	receipt, err := c.memory.Erase(c.ctx, zerodb.Erasure{Subject: "check:42"})
-	if err != nil {
-		return err
-	}
-	if receipt.Erased != 2 || receipt.Remaining != 0 {
-		return fmt.Errorf("%d memories were erased and %d are left, instead of 2 and 0", receipt.Erased, receipt.Remaining)
 	}
 	return nil
 }
@@ -293,7 +177,7 @@ func (c *memoryMigrateCommand) Run(ctx context.Context, p process) error {
 		if err := initMemory(ctx, target, p.stdout); err != nil {
 			return err
 		}
-		tenants, err := allTenants(ctx, url)
+		tenants, err := tenantsIn(ctx, source, url, p.stdout)
 		if err != nil {
 			return err
 		}
@@ -330,14 +214,40 @@ func copyMemories(ctx context.Context, source, target app.Memory, tenants []uuid
 	return nil
 }
 
-// allTenants are read as the database's owner, whom row-level security does not bind.
-func allTenants(ctx context.Context, url string) (_ []uuid.UUID, err error) {
+// tenantsIn are the tenants that have memories in the source. Those that the database does not
+// know, or no more, are told of and left out: nobody could read their memories, and PostgreSQL keeps none of them.
+func tenantsIn(ctx context.Context, source app.Memory, url string, out io.Writer) ([]uuid.UUID, error) {
+	elsewhere, isElsewhere := source.Backend.(interface {
+		Tenants(ctx context.Context) ([]uuid.UUID, error)
+	})
+	if !isElsewhere {
+		return tenantsOf(ctx, url, "SELECT DISTINCT tenant_uuid FROM memory_partitions ORDER BY tenant_uuid")
+	}
+	there, err := elsewhere.Tenants(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the tenants in %s: %w", source.Kind, err)
+	}
+	known, err := tenantsOf(ctx, url, "SELECT tenant_uuid FROM tenants ORDER BY tenant_uuid")
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(there, func(tenant uuid.UUID) bool {
+		if slices.Contains(known, tenant) {
+			return false
+		}
+		fmt.Fprintf(out, "tenant %s: has memories in %s and is not in the database; they are not copied\n", tenant, source.Kind)
+		return true
+	}), nil
+}
+
+// tenantsOf reads as the database's owner, whom row-level security does not bind.
+func tenantsOf(ctx context.Context, url, query string) (_ []uuid.UUID, err error) {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return nil, fmt.Errorf("reach the database: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	rows, err := conn.Query(ctx, "SELECT tenant_uuid FROM tenants ORDER BY tenant_uuid")
+	rows, err := conn.Query(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("list the tenants: %w", err)
 	}

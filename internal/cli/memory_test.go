@@ -22,7 +22,9 @@ import (
 	"github.com/engardehq/madansara/zerodb"
 	"github.com/engardehq/madansara/zerodb/embed"
 	"github.com/engardehq/madansara/zerodb/pgmem"
+	"github.com/engardehq/madansara/zerodb/qdrant"
 	"github.com/engardehq/madansara/zerodb/qdrant/qdranttest"
+	"github.com/engardehq/madansara/zerodb/zerodbtest"
 )
 
 func TestTheMemoryIsMadeAndChecked(t *testing.T) {
@@ -36,22 +38,51 @@ func TestTheMemoryIsMadeAndChecked(t *testing.T) {
 	}
 	code, out, errs := call(t, environ, "memory", "check")
 	require.Zero(t, code, out+errs)
-	require.Equal(t, 7, strings.Count(out, "ok  "), out)
-	require.Contains(t, out, "embedded back end answers")
-	require.Zero(t, tenantsOf(t, url), "the check's tenant is gone")
+	require.Equal(t, 11, strings.Count(out, "ok  "), out)
+	require.Contains(t, out, "the embedded memory, with the embedder builtin")
+	left, err := tenantsOf(t.Context(), url, "SELECT tenant_uuid FROM tenants")
+	require.NoError(t, err)
+	require.Empty(t, left, "the check's tenant is gone")
 
 	code, out, errs = call(t, append(environ, "EMBEDDING_SERVICE_URL=http://127.0.0.1:1/v1/embeddings", "EMBEDDING_MODEL=x"), "memory", "check")
 	require.Equal(t, exitFailed, code)
-	require.Contains(t, out, "FAILED  the embedder", "what fails is said")
-	require.Contains(t, out, "ok      a fact is stored", "and the rest goes on")
-	require.Contains(t, errs, "1 of 7 checks of the memory failed")
+	require.Contains(t, out, "FAILED  reach the embedder", "what fails is said")
+	require.Contains(t, out, "ok      store", "and the rest goes on")
+	require.Contains(t, errs, "1 of 10 checks of the memory failed")
 }
 
-func tenantsOf(t *testing.T, url string) int {
-	t.Helper()
-	tenants, err := allTenants(t.Context(), url)
+// TestCollectionsAreMadeAnewForAnotherEmbedder: Qdrant's vectors can't change their length.
+func TestCollectionsAreMadeAnewForAnotherEmbedder(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	server := qdranttest.Start(t, qdranttest.Options{})
+	environ := []string{"ENGARDE_DATABASE_URL=" + url, "ZERODB_URL=" + server.URL}
+	old, err := qdrant.New(qdrant.Config{URL: server.URL, Dimension: 32})
 	require.NoError(t, err)
-	return len(tenants)
+	defer func() { require.NoError(t, old.Close()) }()
+	_, err = old.Init(t.Context())
+	require.NoError(t, err)
+	client, err := zerodb.New(zerodb.Config{Backend: old, Embedder: &zerodbtest.Hashing{Dimensions: 32}})
+	require.NoError(t, err)
+	tenant := dbtest.Tenant(t, url)
+	_, err = client.Tenant(tenant).Store(t.Context(), "walker_seo_001", zerodb.Semantic, "Marie prefers WhatsApp", nil, 0)
+	require.NoError(t, err)
+
+	code, out, errs := call(t, environ, "memory", "init")
+	require.Zero(t, code, errs)
+	require.Contains(t, out, "walker_semantic_memory: outdated")
+	require.Contains(t, out, "memory init --rebuild")
+	code, out, errs = call(t, environ, "memory", "init", "--rebuild")
+	require.Zero(t, code, errs)
+	require.Contains(t, out, "walker_semantic_memory: migrated (1 memories moved from vectors of 32 numbers to such of 256")
+	code, out, errs = call(t, environ, "memory", "init", "--rebuild")
+	require.Zero(t, code, errs)
+	require.NotContains(t, out, "migrated", "there is nothing to do any more")
+	code, out, errs = call(t, environ, "memory", "check")
+	require.Zero(t, code, out+errs)
+	kept, err := client.Tenant(tenant).Stats(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, kept.Memories)
 }
 
 func TestMemoriesMoveToQdrantAndBack(t *testing.T) {
@@ -64,9 +95,9 @@ func TestMemoriesMoveToQdrantAndBack(t *testing.T) {
 	require.Equal(t, 6, strings.Count(out, "_memory: "), out)
 	code, out, errs = call(t, environ, "memory", "check")
 	require.Zero(t, code, out+errs)
-	require.Contains(t, out, "qdrant back end answers")
+	require.Contains(t, out, "the qdrant memory")
 
-	client, err := zerodb.New(zerodb.Config{Backend: pgmem.New(db, pgmem.Config{}), Embedder: embed.NewBuiltin()})
+	client, err := zerodb.New(zerodb.Config{Backend: pgmem.New(db, pgmem.Config{}), Embedder: newBuiltin(t)})
 	require.NoError(t, err)
 	tenants := []uuid.UUID{dbtest.Tenant(t, url), dbtest.Tenant(t, url)}
 	for i, tenant := range tenants {
@@ -82,9 +113,18 @@ func TestMemoriesMoveToQdrantAndBack(t *testing.T) {
 		_, err := client.Tenant(tenant).Erase(t.Context(), zerodb.Erasure{Subject: "nobody", Mentioning: []string{"Marie"}})
 		require.NoError(t, err)
 	}
+	stranger, err := qdrant.New(qdrant.Config{URL: server.URL})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, stranger.Close()) }()
+	elsewhere, err := zerodb.New(zerodb.Config{Backend: stranger})
+	require.NoError(t, err)
+	gone := uuid.Must(uuid.NewV7())
+	_, err = elsewhere.Tenant(gone).Store(t.Context(), "walker_seo_001", zerodb.Semantic, "of a tenant that is no more", nil, 0)
+	require.NoError(t, err)
 	code, out, errs = call(t, environ, "memory", "migrate", "--to", "embedded")
 	require.Zero(t, code, errs)
 	require.Contains(t, out, "4 memories are in embedded now")
+	require.Contains(t, out, "tenant "+gone.String()+": has memories in qdrant and is not in the database")
 	for i, tenant := range tenants {
 		hits, err := client.Tenant(tenant).Retrieve(t.Context(), "walker_seo_001", "what does Marie prefer", "", 10, 0)
 		require.NoError(t, err)
@@ -150,4 +190,11 @@ func TestAnAssistantSpeaksToTheProgram(t *testing.T) {
 		require.Contains(t, errs, c.says, name)
 		require.NotContains(t, errs, token, name)
 	}
+}
+
+func newBuiltin(t testing.TB) *embed.Builtin {
+	t.Helper()
+	builtin, err := embed.NewBuiltin()
+	require.NoError(t, err)
+	return builtin
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 	"github.com/engardehq/madansara/internal/memory"
+	"github.com/engardehq/madansara/internal/memoryjobs"
 	"github.com/engardehq/madansara/zerodb"
 	"github.com/engardehq/madansara/zerodb/zerodbtest"
 )
@@ -65,9 +66,11 @@ func setup(t *testing.T) *bundle {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.memory.Close(context.WithoutCancel(t.Context()))) })
+	kept := memoryjobs.New(db, b.clock)
+	kept.UseQueue(queue)
 	pages := dashboard.New(dashboard.Config{
-		Memories: memory.New(b.memory, b.clock, slog.New(slog.DiscardHandler)),
-		DB:       db, Clock: b.clock, Accounts: b.users, Contacts: contact.New(db), Conversions: conversions, Segments: segment.New(db, b.clock), Templates: template.New(db, b.clock),
+		Memories: memory.New(b.memory, kept, b.clock, slog.New(slog.DiscardHandler)),
+		DB:       db, Clock: b.clock, Accounts: b.users, Contacts: contact.New(db, contact.Followers{}, b.clock), Conversions: conversions, Segments: segment.New(db, b.clock), Templates: template.New(db, b.clock),
 		Campaigns: outreach.New(db, queue, b.clock, outreach.Config{FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example"}),
 		Insights:  insight.New(db, queue, b.clock),
 		PublicURL: "https://madansara.example.org", TrackerPath: "/tracker.js", FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example",

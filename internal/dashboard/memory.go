@@ -13,6 +13,7 @@ import (
 
 	"github.com/engardehq/madansara/internal/fault"
 	"github.com/engardehq/madansara/internal/memory"
+	"github.com/engardehq/madansara/internal/memoryjobs"
 	"github.com/engardehq/madansara/zerodb"
 )
 
@@ -21,6 +22,9 @@ const (
 	memoriesListed   = zerodb.MaxBatch
 	memoriesSearched = zerodb.MaxLimit
 )
+
+// erasuresShown are on the memory's page; the API has them all.
+const erasuresShown = 5
 
 // weakestHit is the score below which a search shows nothing.
 const weakestHit = 0.02
@@ -43,6 +47,7 @@ type memoriesPage struct {
 	More     bool
 	Backend  string
 	Embedder string
+	Erasures []memory.Erased // the latest
 }
 
 // memoryTypes are the types, with what they are for people.
@@ -103,6 +108,9 @@ func (d *Dashboard) memories(w http.ResponseWriter, r *http.Request, v *view) er
 		return err
 	}
 	page.Agents = memory.AgentCounts(page.Stats)
+	if page.Erasures, err = d.Memories.Erasures(r.Context(), v.Tenant, uuid.Nil, erasuresShown); err != nil {
+		return err
+	}
 	if page.Filter.Text != "" {
 		err = d.findMemories(r, &page)
 	} else {
@@ -269,7 +277,7 @@ type erasePage struct {
 	Found      []zerodb.Memory
 	Looked     bool
 	Problem    string
-	Receipt    *zerodb.ErasureReceipt
+	Receipt    *memory.Erased
 	ReceiptAs  string // indented JSON
 }
 
@@ -365,6 +373,34 @@ func validity(m *zerodb.Memory, zone *time.Location) string {
 	default:
 		return "since " + from
 	}
+}
+
+// erasureSays is an erasure in one line.
+func erasureSays(e memory.Erased) string {
+	if e.FinishedAt == nil {
+		return "Under way: it goes on when the memory answers"
+	}
+	parts := make([]string, 0, len(memoryTypes))
+	for _, t := range memoryTypes {
+		if n := e.ByType[string(t.Type)]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", count(int64(n)), strings.ToLower(t.Name)))
+		}
+	}
+	says := plural(int64(e.Erased), "memory", "memories")
+	if len(parts) > 0 {
+		says += ": " + strings.Join(parts, ", ")
+	}
+	if e.Remaining > 0 {
+		says += "; " + plural(int64(e.Remaining), "is", "are") + " there again"
+	}
+	return says
+}
+
+func erasureCause(cause string) string {
+	if cause == memoryjobs.ContactErased {
+		return "The contact was erased"
+	}
+	return "Asked for"
 }
 
 func eraseHref(subject string) string { return "/memory/erase?subject=" + url.QueryEscape(subject) }

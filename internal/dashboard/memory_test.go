@@ -119,7 +119,11 @@ func TestASubjectIsErasedFromThePage(t *testing.T) {
 	receipt.shows(t, "4 memories are erased, and nothing is left")
 	receipt.shows(t, "subject_sha256")
 	receipt.hides(t, "Marie")
-	b.get(t, "/memory").hides(t, "Marie Pierre")
+	page := b.get(t, "/memory")
+	page.hides(t, "Marie Pierre")
+	page.shows(t, "Erasures") // the receipt is kept
+	page.shows(t, "4 memories: ")
+	page.hides(t, "evil@example.net")
 }
 
 func TestWhoMayNotSeeOrChangeMemories(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/insight"
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
+	"github.com/engardehq/madansara/internal/memory"
 	"github.com/engardehq/madansara/zerodb"
 )
 
@@ -90,7 +91,8 @@ type Memories interface {
 	History(ctx context.Context, tenant, id uuid.UUID) ([]zerodb.Memory, error)
 	Correct(ctx context.Context, tenant uuid.UUID, by string, id uuid.UUID, content string, metadata zerodb.Metadata) (zerodb.Memory, error)
 	Forget(ctx context.Context, tenant, id uuid.UUID) (int, error)
-	Erase(ctx context.Context, tenant uuid.UUID, e zerodb.Erasure) (zerodb.ErasureReceipt, error)
+	Erase(ctx context.Context, tenant uuid.UUID, e zerodb.Erasure) (memory.Erased, error)
+	Erasures(ctx context.Context, tenant, cursor uuid.UUID, limit int) ([]memory.Erased, error)
 	Stats(ctx context.Context, tenant uuid.UUID) (zerodb.Stats, error)
 	Backend() string
 	EmbedderModel() string

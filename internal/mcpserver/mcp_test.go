@@ -64,7 +64,7 @@ func setup(t *testing.T, limiter func(clockwork.Clock) *httpkit.Limiter) *bundle
 		cfg.Limiter = limiter(b.clock)
 	}
 	router := httpkit.NewRouter(cfg)
-	memory.New(client, b.clock, slog.New(slog.DiscardHandler)).Register(router.API())
+	memory.New(client, nil, b.clock, slog.New(slog.DiscardHandler)).Register(router.API())
 	router.Handle(mcpserver.Path, mcpserver.Handler(mcpserver.HTTPConfig{
 		API: router.Mux(), Origins: []string{"https://ours.example"}, Version: "test", Logger: slog.New(slog.DiscardHandler),
 	}))

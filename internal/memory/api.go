@@ -64,8 +64,12 @@ func (s *Service) Register(api huma.API) {
 	httpkit.Register(api, op("list-memory-agents", http.MethodGet, path+"/agents", read, "The agents that remember", ""), s.agents)
 	httpkit.Register(api, op("memory-stats", http.MethodGet, path+"/stats", read, "How much is remembered, and where", ""), s.stats)
 	httpkit.Register(api, op("erase-subject", http.MethodPost, path+"/erasures", write, "Erase all that is remembered of somebody",
-		"Deletes one subject's memories of all types, scopes and agents, every version of them, and answers with a receipt that does not repeat what was erased. "+
+		"Deletes one subject's memories of all types, scopes and agents, every version of them, and answers with a receipt that does not repeat what was erased, and is kept. "+
+			"Should the memory not answer, the erasure is carried out when it does. "+
 			"A memory that speaks of the subject only in words that were not named stays. Backups are not touched."), s.erase)
+	httpkit.Register(api, op("list-erasures", http.MethodGet, path+"/erasures", read, "The receipts of erasures, the newest first",
+		"Who asked when, and how much went, of which types and agents; whom it was about only as a hash. Erasures that wait or are under way are listed too."), s.erasures)
+	httpkit.Register(api, op("get-erasure", http.MethodGet, path+"/erasures/{erasure_uuid}", read, "The receipt of an erasure", ""), s.erasure)
 
 	export := op("export-memories", http.MethodGet, exportPath, read, "Export every memory as JSON lines",
 		"A header, then one memory a line with its vector, every version of it. An answer that breaks off is not whole.")

@@ -16,16 +16,19 @@ import (
 	"github.com/jonboulle/clockwork"
 	"github.com/stretchr/testify/require"
 
+	"github.com/engardehq/madansara/internal/dbtest"
 	"github.com/engardehq/madansara/internal/fault"
 	"github.com/engardehq/madansara/internal/httpkit"
+	"github.com/engardehq/madansara/internal/jobs"
 	"github.com/engardehq/madansara/internal/memory"
+	"github.com/engardehq/madansara/internal/memoryjobs"
 	"github.com/engardehq/madansara/zerodb"
 	"github.com/engardehq/madansara/zerodb/zerodbtest"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// bundle is the API over real HTTP, with the reference back end behind it.
+// bundle is the API over real HTTP, with the reference back end behind it and erasures in a real database.
 type bundle struct {
 	address  string
 	clock    *clockwork.FakeClock
@@ -71,12 +74,13 @@ const (
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	shop := uuid.MustParse("0198c000-0000-7000-8000-000000000001")
+	url, db := dbtest.App(t, "madan_sara_app")
+	shop := dbtest.Tenant(t, url)
 	b := &bundle{
 		clock: clockwork.NewFakeClockAt(noon), embedder: &zerodbtest.Hashing{}, backend: &unreliable{Reference: zerodbtest.NewReference()}, log: &bytes.Buffer{},
 		keys: keys{
 			anna:   {Tenant: shop, ID: "key 1", Name: "anna", Scopes: []string{"memory:read", "memory:write"}},
-			other:  {Tenant: uuid.MustParse("0198c000-0000-7000-8000-000000000002"), ID: "key 2", Name: "other", Scopes: []string{"*"}},
+			other:  {Tenant: dbtest.Tenant(t, url), ID: "key 2", Name: "other", Scopes: []string{"*"}},
 			reader: {Tenant: shop, ID: "key 3", Name: "reader", Scopes: []string{"memory:read"}},
 		},
 	}
@@ -87,7 +91,11 @@ func setup(t *testing.T) *bundle {
 		Title: "Test", Version: "1", Authenticator: b.keys, Logger: slog.New(slog.DiscardHandler), OwnOrigin: "http://localhost",
 		Streams: memory.Streams(),
 	})
-	memory.New(client, b.clock, slog.New(slog.NewTextHandler(b.log, nil))).Register(router.API())
+	queue, err := jobs.New(db, jobs.Config{})
+	require.NoError(t, err)
+	kept := memoryjobs.New(db, b.clock)
+	kept.UseQueue(queue)
+	memory.New(client, kept, b.clock, slog.New(slog.NewTextHandler(b.log, nil))).Register(router.API())
 	server := httptest.NewServer(router.Handler())
 	t.Cleanup(server.Close)
 	b.address = server.URL

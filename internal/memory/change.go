@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -42,28 +41,7 @@ type (
 			Forgotten int `json:"forgotten" doc:"Versions that are gone"`
 		}
 	}
-	eraseInput struct {
-		Body struct {
-			Subject    string   `json:"subject" minLength:"1" maxLength:"200" doc:"Whose memories go" example:"customer:42"`
-			Mentioning []string `json:"mentioning,omitempty" maxItems:"20" doc:"Words that name the subject wherever they stand, such as an e-mail address: memories that contain one (without regard to case) go too. At least 5 characters each"`
-		}
-	}
-	eraseOutput struct{ Body Erased }
 )
-
-// Erased is the receipt of an erasure.
-type Erased struct {
-	ID         uuid.UUID      `json:"id" format:"uuid" doc:"Of the receipt"`
-	Subject    string         `json:"subject_sha256" doc:"SHA-256 of the subject, in hexadecimal"`
-	Erased     int            `json:"erased" doc:"Memories, every version counted"`
-	ByType     map[string]int `json:"by_type"`
-	Agents     []string       `json:"agents" doc:"Whose memories were erased"`
-	Digest     string         `json:"digest" doc:"SHA-256 over the erased memories' ids, sorted"`
-	Remaining  int            `json:"remaining" doc:"What was stored meanwhile and is still there; 0 when all is gone"`
-	Backend    string         `json:"backend"`
-	StartedAt  time.Time      `json:"started_at"`
-	FinishedAt time.Time      `json:"finished_at"`
-}
 
 func (s *Service) get(ctx context.Context, in *oneInput) (*memoryOutput, error) {
 	m, err := s.Get(ctx, httpkit.Tenant(ctx), in.ID)
@@ -104,24 +82,6 @@ func (s *Service) forget(ctx context.Context, in *oneInput) (*forgetOutput, erro
 	}
 	out := &forgetOutput{}
 	out.Body.Forgotten = n
-	return out, nil
-}
-
-func (s *Service) erase(ctx context.Context, in *eraseInput) (*eraseOutput, error) {
-	receipt, err := s.Erase(ctx, httpkit.Tenant(ctx), zerodb.Erasure{Subject: in.Body.Subject, Mentioning: in.Body.Mentioning})
-	if err != nil {
-		return nil, err
-	}
-	out := &eraseOutput{Body: Erased{
-		ID: receipt.ID, Subject: receipt.Subject, Erased: receipt.Erased, ByType: map[string]int{}, Agents: receipt.Agents, Digest: receipt.Digest,
-		Remaining: receipt.Remaining, Backend: receipt.Backend, StartedAt: receipt.StartedAt, FinishedAt: receipt.FinishedAt,
-	}}
-	for t, n := range receipt.ByType {
-		out.Body.ByType[string(t)] = n
-	}
-	if out.Body.Agents == nil {
-		out.Body.Agents = []string{}
-	}
 	return out, nil
 }
 

@@ -213,6 +213,41 @@ func TestASubjectIsErasedWithAReceipt(t *testing.T) {
 	require.Equal(t, []string{"Rose likes hats"}, b.retrieve(t, anna, map[string]any{"query": "Marie customer write likes", "everyone": true}).contents())
 	require.Len(t, b.retrieve(t, other, map[string]any{"query": "Marie"}).Hits, 1)
 	require.Equal(t, 422, b.call(t, anna, "POST", "/erasures", map[string]any{"subject": "x", "mentioning": []string{"a"}}, nil))
+	require.Equal(t, "finished", receipt.Status)
+	require.Equal(t, "key 1", receipt.RequestedBy)
+
+	var kept memory.Erased
+	require.Equal(t, 200, b.call(t, reader, "GET", "/erasures/"+receipt.ID.String(), nil, &kept))
+	require.Equal(t, receipt, kept)
+	require.Equal(t, 404, b.call(t, other, "GET", "/erasures/"+receipt.ID.String(), nil, nil))
+	receipt = memory.Erased{}
+	b.call(t, anna, "POST", "/erasures", map[string]any{"subject": "customer:44", "aliases": []string{"customer:43"}}, &receipt)
+	require.Equal(t, 1, receipt.Erased)
+	var list struct {
+		Erasures []memory.Erased
+		Next     string `json:"next_cursor"`
+	}
+	require.Equal(t, 200, b.call(t, reader, "GET", "/erasures?limit=1", nil, &list))
+	require.Equal(t, []memory.Erased{receipt}, list.Erasures)
+	list.Erasures = nil
+	require.Equal(t, 200, b.call(t, reader, "GET", "/erasures?limit=1&cursor="+list.Next, nil, &list))
+	require.Equal(t, []memory.Erased{kept}, list.Erasures)
+	require.Equal(t, 200, b.call(t, other, "GET", "/erasures", nil, &list))
+	require.Empty(t, list.Erasures)
+}
+
+func TestAnErasureIsNotLostWhenTheMemoryIsAway(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.store(t, anna, memory.Item{Type: "semantic", Content: "about Marie", Subject: "customer:42"})
+	b.backend.away = true
+	var refused problem
+	require.Equal(t, 503, b.call(t, anna, "POST", "/erasures", map[string]any{"subject": "customer:42"}, &refused))
+	require.Contains(t, refused.Detail, "carried out as soon as it does")
+	var list struct{ Erasures []memory.Erased }
+	require.Equal(t, 200, b.call(t, anna, "GET", "/erasures", nil, &list))
+	require.Len(t, list.Erasures, 1)
+	require.Equal(t, "pending", list.Erasures[0].Status)
 }
 
 func TestAnExportIsImportedElsewhere(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"github.com/engardehq/madansara/internal/fault"
-	"github.com/engardehq/madansara/internal/httpkit"
+	"github.com/engardehq/madansara/internal/memoryjobs"
 	"github.com/engardehq/madansara/zerodb"
 )
 
@@ -19,13 +19,14 @@ import (
 // whose fields are the request's own ("content"); the operations say where they stand.
 type Service struct {
 	client *zerodb.Client
+	jobs   *memoryjobs.Jobs
 	clock  clockwork.Clock
 	logger *slog.Logger
 }
 
-// New returns a service on client, which the caller closes.
-func New(client *zerodb.Client, clock clockwork.Clock, logger *slog.Logger) *Service {
-	return &Service{client: client, clock: clock, logger: logger}
+// New returns a service on client, which the caller closes. jobs keeps the erasures.
+func New(client *zerodb.Client, jobs *memoryjobs.Jobs, clock clockwork.Clock, logger *slog.Logger) *Service {
+	return &Service{client: client, jobs: jobs, clock: clock, logger: logger}
 }
 
 // Search finds memories.
@@ -62,21 +63,6 @@ func (s *Service) Correct(ctx context.Context, tenant uuid.UUID, by string, id u
 func (s *Service) Forget(ctx context.Context, tenant, id uuid.UUID) (int, error) {
 	n, err := s.client.Tenant(tenant).Forget(ctx, id)
 	return n, faultOf("", err)
-}
-
-// Erase deletes what is remembered of a subject. The log keeps the receipt, which does not
-// repeat what was erased.
-func (s *Service) Erase(ctx context.Context, tenant uuid.UUID, e zerodb.Erasure) (zerodb.ErasureReceipt, error) {
-	receipt, err := s.client.Tenant(tenant).Erase(ctx, e)
-	if err != nil {
-		return receipt, faultOf("", err)
-	}
-	principal, _ := httpkit.PrincipalFrom(ctx)
-	s.logger.InfoContext(ctx, "memories of a subject were erased",
-		slog.String("tenant_uuid", tenant.String()), slog.String("by", principal.ID), slog.String("receipt", receipt.ID.String()),
-		slog.String("subject_sha256", receipt.Subject), slog.Int("erased", receipt.Erased), slog.Int("remaining", receipt.Remaining),
-		slog.String("digest", receipt.Digest))
-	return receipt, nil
 }
 
 // Stats counts the tenant's memories.

@@ -2,6 +2,10 @@
 // what was stored without a vector, and drops, promotes and lets fade what the
 // rules of zerodb say. Each tenant that has memories has one job of upkeep,
 // which puts itself off until the next time; a tenant without has none.
+//
+// What is remembered of somebody is erased and renamed here too, by jobs that commit with
+// what caused them, so that it happens in whatever back end the memories are. An
+// erasure's row is its receipt, and is kept.
 package memoryjobs
 
 import (
@@ -27,6 +31,8 @@ const (
 	upkeepEvery = 6 * time.Hour
 	// embedderBack is when an embedder that did not answer is asked again.
 	embedderBack = time.Minute
+	// memoryBack is when a memory that did not answer is asked again.
+	memoryBack = time.Minute
 	// embedAtOnce memories are embedded in one transaction.
 	embedAtOnce = 200
 	// believed is for how long a process believes that a tenant it saw a job of upkeep for still has one.
@@ -57,6 +63,8 @@ func (j *Jobs) UseQueue(queue *jobs.Queue) { j.queue = queue }
 func (j *Jobs) RegisterWorkers(workers *river.Workers, client *zerodb.Client) {
 	river.AddWorker(workers, &embedWorker{client: client})
 	river.AddWorker(workers, &upkeepWorker{client: client})
+	river.AddWorker(workers, &eraseWorker{jobs: j, client: client})
+	river.AddWorker(workers, &renameWorker{client: client})
 }
 
 // EmbedArgs asks for a tenant's memories to be embedded that have no vector of the embedder in use.

@@ -36,14 +36,24 @@ type bundle struct {
 	queue    *jobs.Queue
 }
 
+func embedded(db *engardedb.DB) zerodb.Backend { return pgmem.New(db, pgmem.Config{}) }
+
 func setup(t *testing.T) *bundle {
 	t.Helper()
+	return setupIn(t, embedded)
+}
+
+// setupIn has memories in the back end that open returns.
+func setupIn(t *testing.T, open func(*engardedb.DB) zerodb.Backend) *bundle {
+	t.Helper()
 	url, db := dbtest.App(t, "madan_sara_app")
-	b := &bundle{db: db, tenant: dbtest.Tenant(t, url), clock: clockwork.NewFakeClockAt(time.Now()), embedder: &zerodbtest.Hashing{}, store: pgmem.New(db, pgmem.Config{})}
+	b := &bundle{db: db, tenant: dbtest.Tenant(t, url), clock: clockwork.NewFakeClockAt(time.Now()), embedder: &zerodbtest.Hashing{}}
+	backend := open(db)
+	b.store, _ = backend.(*pgmem.Backend)
 	b.jobs = memoryjobs.New(db, b.clock)
 	logger := slog.New(slog.DiscardHandler)
 	var err error
-	b.client, err = zerodb.New(zerodb.Config{Backend: b.store, Embedder: b.embedder, Clock: b.clock, Logger: logger, Changed: b.jobs.Changed})
+	b.client, err = zerodb.New(zerodb.Config{Backend: backend, Embedder: b.embedder, Clock: b.clock, Logger: logger, Changed: b.jobs.Changed})
 	require.NoError(t, err)
 	workers := river.NewWorkers()
 	b.jobs.RegisterWorkers(workers, b.client)

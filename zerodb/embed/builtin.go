@@ -31,16 +31,19 @@ const (
 	builtinDimension = wordDimension + gramDimension
 )
 
-// NewBuiltin gives the built-in embedder.
-func NewBuiltin() *Builtin {
+// NewBuiltin gives the built-in embedder. It fails when the program was built from a broken tree.
+func NewBuiltin() (*Builtin, error) {
 	return NewBuiltinParts(0.75, 0.25)
 }
 
 // NewBuiltinParts gives one whose two parts have other shares in the similarity of
 // two texts, to measure what each does. Shares are 0 or more, and not both 0. Its
 // vectors must not be stored beside those of [NewBuiltin].
-func NewBuiltinParts(words, grams float64) *Builtin {
-	return &Builtin{words: math.Sqrt(words / (words + grams)), grams: math.Sqrt(grams / (words + grams)), reader: newReader()}
+func NewBuiltinParts(words, grams float64) (*Builtin, error) {
+	if errWords != nil {
+		return nil, errWords
+	}
+	return &Builtin{words: math.Sqrt(words / (words + grams)), grams: math.Sqrt(grams / (words + grams)), reader: newReader()}, nil
 }
 
 // Model is [BuiltinModel].

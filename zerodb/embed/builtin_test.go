@@ -17,7 +17,7 @@ import (
 
 func nearness(t *testing.T, a, b string) float64 {
 	t.Helper()
-	vectors, err := embed.NewBuiltin().Embed(t.Context(), []string{a, b})
+	vectors, err := newBuiltin(t).Embed(t.Context(), []string{a, b})
 	require.NoError(t, err)
 	return dot(vectors[0], vectors[1])
 }
@@ -47,7 +47,7 @@ func TestBuiltinKnowsMeaning(t *testing.T) {
 // TestCachedIsWhatItStandsBefore: how an embedder is asked must not change with a cache.
 func TestCachedIsWhatItStandsBefore(t *testing.T) {
 	t.Parallel()
-	builtin := embed.NewCached(embed.NewBuiltin(), 0)
+	builtin := embed.NewCached(newBuiltin(t), 0)
 	require.Equal(t, embed.BuiltinModel, builtin.Model())
 	require.True(t, builtin.Local())
 	require.Positive(t, builtin.Floor())
@@ -64,7 +64,7 @@ func TestCachedIsWhatItStandsBefore(t *testing.T) {
 
 func TestMatchIsAShareOfTheQuery(t *testing.T) {
 	t.Parallel()
-	builtin := embed.NewBuiltin()
+	builtin := newBuiltin(t)
 	match := builtin.Match("Which scent gives Lydia an allergy?", []string{
 		"Which scent gives Lydia an allergy?", "No lavender, it gives Lydia hives and her skin itches", "The bank pulled out of Toledo", "", "👍",
 	})
@@ -84,7 +84,7 @@ func TestMatchIsAShareOfTheQuery(t *testing.T) {
 
 func TestBuiltinIsOneModel(t *testing.T) {
 	t.Parallel()
-	builtin := embed.NewBuiltin()
+	builtin := newBuiltin(t)
 	require.Equal(t, embed.BuiltinModel, builtin.Model())
 	vectors, err := builtin.Embed(t.Context(), []string{"Marie prefers WhatsApp"})
 	require.NoError(t, err)
@@ -107,7 +107,7 @@ func TestTableIsMadeFromItsScript(t *testing.T) {
 
 func TestBuiltinGivesUnitVectors(t *testing.T) {
 	t.Parallel()
-	builtin := embed.NewBuiltin()
+	builtin := newBuiltin(t)
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-zéè' 0-9,.]{1,80}`), rapid.SampledFrom([]string{"👍", "!!", "\u6771\u4eac\u306b\u884c\u304f", "the", "\xff\xfe", "a'"})).
 			Filter(func(s string) bool { return strings.TrimSpace(s) != "" }).Draw(t, "text")
@@ -123,7 +123,7 @@ func TestBuiltinGivesUnitVectors(t *testing.T) {
 
 func TestBuiltinIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
-	builtin := embed.NewBuiltin()
+	builtin := newBuiltin(t)
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Go(func() {
@@ -138,13 +138,13 @@ func TestBuiltinIsSafeForConcurrentUse(t *testing.T) {
 func TestAMegabyteIsReadQuickly(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{strings.Repeat("word and another ", 60_000), strings.Repeat("x", 1<<20), strings.Repeat("1,000.", 170_000), strings.Repeat("é'", 400_000)} {
-		_, err := embed.NewBuiltin().Embed(t.Context(), []string{text})
+		_, err := newBuiltin(t).Embed(t.Context(), []string{text})
 		require.NoError(t, err)
 	}
 }
 
 func BenchmarkBuiltin(b *testing.B) {
-	builtin := embed.NewBuiltin()
+	builtin := newBuiltin(b)
 	texts := []string{"The customer asked twice whether the parcel would arrive before her sister's wedding on Saturday."}
 	for b.Loop() {
 		_, _ = builtin.Embed(b.Context(), texts)
@@ -159,13 +159,20 @@ func BenchmarkMatch(b *testing.B) {
 	}
 	b.Run("first", func(b *testing.B) {
 		for b.Loop() {
-			embed.NewBuiltin().Match("When is the wedding of her sister?", texts)
+			newBuiltin(b).Match("When is the wedding of her sister?", texts)
 		}
 	})
 	b.Run("again", func(b *testing.B) {
-		builtin := embed.NewBuiltin()
+		builtin := newBuiltin(b)
 		for b.Loop() {
 			builtin.Match("When is the wedding of her sister?", texts)
 		}
 	})
+}
+
+func newBuiltin(t testing.TB) *embed.Builtin {
+	t.Helper()
+	builtin, err := embed.NewBuiltin()
+	require.NoError(t, err)
+	return builtin
 }

@@ -323,7 +323,7 @@ func TestASlowOrAbsentServiceIsUnavailable(t *testing.T) {
 func TestAnEmptyTextIsNamed(t *testing.T) {
 	t.Parallel()
 	server := newOpenAI(t)
-	for name, source := range map[string]embed.Source{"http": server.client(nil), "builtin": embed.NewBuiltin(), "cached": embed.NewCached(embed.NewBuiltin(), 0)} {
+	for name, source := range map[string]embed.Source{"http": server.client(nil), "builtin": newBuiltin(t), "cached": embed.NewCached(newBuiltin(t), 0)} {
 		_, err := source.Embed(t.Context(), []string{"text", " \n"})
 		var failed *embed.Error
 		require.ErrorAs(t, err, &failed, name)

@@ -3,6 +3,7 @@ package embed
 import (
 	_ "embed"
 	"encoding/binary"
+	"errors"
 	"math"
 	"strings"
 )
@@ -32,28 +33,48 @@ const (
 	tableHeader = len(tableMagic) + 4 + 4 + 32
 )
 
-// words is the one table; it holds only offsets into wordBytes.
-var words = openTable(wordBytes)
+// words is the one table; it holds only offsets into wordBytes. errWords says why there is none.
+var words, errWords = openTable(wordBytes)
 
-// openTable panics when the table is cut short: the program was built from a broken tree.
-func openTable(data string) wordTable {
+// errBrokenTable says that the program was built from a broken tree. It concerns those who
+// embed, and nobody else.
+var errBrokenTable = errors.New("embed: words.bin is not a whole word table: the program was built from a broken tree; run 'make vectors' and build it again")
+
+// openTable finds a table's parts, all of which must be there: nothing looks again.
+func openTable(data string) (wordTable, error) {
 	if len(data) < tableHeader || data[:len(tableMagic)] != tableMagic {
-		panic("embed: words.bin is not a word table")
+		return wordTable{}, errBrokenTable
 	}
 	t := wordTable{
 		count:     int(uint32At(data, len(tableMagic))),
 		dimension: int(uint32At(data, len(tableMagic)+4)),
 		madeFrom:  data[len(tableMagic)+8 : tableHeader],
 	}
-	rest := data[tableHeader:]
-	t.starts, rest = rest[:4*(t.count+1)], rest[4*(t.count+1):]
-	length := int(uint32At(t.starts, 4*t.count))
-	t.words, rest = rest[:length], rest[(length+3)/4*4:]
-	t.ranks, t.vectors = rest[:4*t.count], rest[4*t.count:]
-	if len(t.vectors) != t.count*t.dimension {
-		panic("embed: words.bin is cut short")
+	rest, whole := data[tableHeader:], true
+	take := func(n int) (part string) {
+		if n > len(rest) {
+			n, whole = len(rest), false
+		}
+		part, rest = rest[:n], rest[n:]
+		return part
 	}
-	return t
+	if t.starts = take(4 * (t.count + 1)); !whole {
+		return wordTable{}, errBrokenTable
+	}
+	length := 0
+	for i := range t.count + 1 {
+		start := int(uint32At(t.starts, 4*i))
+		whole = whole && start >= length
+		length = start
+	}
+	t.words = take((length + 3) / 4 * 4)
+	t.words = t.words[:min(length, len(t.words))]
+	t.ranks = take(4 * t.count)
+	t.vectors = take(t.count * t.dimension)
+	if !whole || rest != "" || t.dimension != wordDimension {
+		return wordTable{}, errBrokenTable
+	}
+	return t, nil
 }
 
 func uint32At(data string, at int) uint32 {

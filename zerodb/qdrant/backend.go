@@ -238,7 +238,7 @@ func (b *Backend) initOne(ctx context.Context, s wire.Schema, rebuild bool) (zer
 	}
 	if !rebuild {
 		report.Status = "outdated"
-		report.Detail = fmt.Sprintf("holds vectors of %d numbers, the embedder makes %d: those are compared in the process, which is slow; stop what writes memories and run init with rebuild", found.Dimension, s.Dimension)
+		report.Detail = fmt.Sprintf("holds vectors of %d numbers, the embedder makes %d: those are compared in the process, which is slow; stop what writes memories and run `madansara memory init --rebuild`", found.Dimension, s.Dimension)
 		return report, nil
 	}
 	report.Status = "migrated"

@@ -84,6 +84,76 @@ func testErasure(t *testing.T, b *bundle) {
 	require.ErrorIs(t, err, zerodb.ErrInvalid)
 }
 
+// testErasureOfAliases: a customer that other agents know by another name.
+func testErasureOfAliases(t *testing.T, b *bundle) {
+	b.store(t, channel("Marie prefers WhatsApp"))
+	b.store(t, zerodb.Item{Type: zerodb.Episodic, Subject: "marie", Content: "rang the bell"})
+	b.store(t, zerodb.Item{Type: zerodb.Episodic, Subject: "pierre", Content: "opened the door"})
+	receipt, err := b.tenant.Erase(t.Context(), zerodb.Erasure{Subject: "customer:42", Aliases: []string{"marie"}})
+	require.NoError(t, err)
+	require.Equal(t, 2, receipt.Erased)
+	require.Zero(t, receipt.Remaining)
+	left, err := b.tenant.List(t.Context(), zerodb.Filter{Audience: zerodb.Audience{Everyone: true}}, zerodb.Order{}, 10)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	require.Equal(t, "opened the door", left[0].Content)
+	_, err = b.tenant.Erase(t.Context(), zerodb.Erasure{Subject: "customer:42", Aliases: []string{""}})
+	require.ErrorIs(t, err, zerodb.ErrInvalid)
+}
+
+// testRename: two subjects turn out to be one. Its facts are one history, in the order in which they held.
+func testRename(t *testing.T, b *bundle) {
+	of := func(subject string, typ zerodb.Type, content string, scope zerodb.Scope) zerodb.Item {
+		return zerodb.Item{Type: typ, Subject: subject, Predicate: "channel", Content: content, Scope: scope, Metadata: zerodb.Metadata{"subject": subject}}
+	}
+	b.store(t, of("customer:2", zerodb.Semantic, "she prefers letters", zerodb.TenantScope()))
+	b.clock.Advance(time.Hour)
+	b.store(t, of("customer:1", zerodb.Semantic, "she prefers e-mail", zerodb.TenantScope()))
+	b.store(t, of("customer:1", zerodb.Working, "asking her again", zerodb.Scope{}))
+	b.clock.Advance(time.Hour)
+	b.store(t, of("customer:2", zerodb.Semantic, "she prefers WhatsApp", zerodb.TenantScope()))
+	b.store(t, of("customer:2", zerodb.Working, "waiting for her answer", zerodb.Scope{}))
+	b.store(t, zerodb.Item{Type: zerodb.ShortTerm, Subject: "customer:2", Content: "wrote today", Scope: zerodb.GroupScope("seo")})
+	b.store(t, zerodb.Item{Type: zerodb.Episodic, Subject: "customer:21", Content: "somebody else"})
+	b.clock.Advance(48 * time.Hour) // the short-term one is past its time, but still there
+
+	n, err := b.tenant.Rename(t.Context(), "customer:2", "customer:1")
+	require.NoError(t, err)
+	require.Equal(t, 4, n)
+	all := func(subject string, history bool) []string {
+		list, err := b.tenant.List(t.Context(), zerodb.Filter{Audience: zerodb.Audience{Everyone: true}, Subject: subject, History: history}, zerodb.Order{Recent: true}, 100)
+		require.NoError(t, err)
+		texts := make([]string, len(list))
+		for i := range list {
+			texts[i] = list[i].Content
+			require.Equal(t, subject, list[i].Metadata["subject"])
+		}
+		return texts
+	}
+	require.Empty(t, all("customer:2", true))
+	require.ElementsMatch(t, []string{"she prefers WhatsApp", "waiting for her answer"}, all("customer:1", false), "one fact holds, one task is at hand")
+	require.ElementsMatch(t, []string{"she prefers WhatsApp", "waiting for her answer", "she prefers e-mail", "she prefers letters"}, all("customer:1", true))
+	hits := b.search(t, zerodb.Query{Text: "what does she prefer", Filter: zerodb.Filter{Types: []zerodb.Type{zerodb.Semantic}, AsOf: start.Add(90 * time.Minute)}})
+	require.Equal(t, []string{"she prefers e-mail"}, contents(hits), "the past is one")
+	versions, err := b.tenant.History(t.Context(), hits[0].Memory.ID)
+	require.NoError(t, err)
+	require.Len(t, versions, 3)
+	receipt := b.store(t, of("customer:1", zerodb.Semantic, "she prefers to be left alone", zerodb.TenantScope()))
+	require.Equal(t, zerodb.Superseded, receipt.Outcome)
+	require.Equal(t, versions[0].ID, receipt.Superseded, "the history goes on")
+
+	n, err = b.tenant.Rename(t.Context(), "customer:2", "customer:1")
+	require.NoError(t, err)
+	require.Zero(t, n)
+	erased, err := b.tenant.Erase(t.Context(), zerodb.Erasure{Subject: "customer:1"})
+	require.NoError(t, err)
+	require.Equal(t, 6, erased.Erased, "the expired one too")
+	for _, names := range [][2]string{{"", "x"}, {"x", ""}, {"x", "x"}} {
+		_, err = b.tenant.Rename(t.Context(), names[0], names[1])
+		require.ErrorIs(t, err, zerodb.ErrInvalid)
+	}
+}
+
 func testExport(t *testing.T, b *bundle) {
 	b.store(t, channel("Marie prefers e-mail"))
 	b.clock.Advance(time.Hour)

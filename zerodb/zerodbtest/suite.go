@@ -114,6 +114,8 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 		{"correction and history", testCorrection},
 		{"forgetting", testForget},
 		{"erasure", testErasure},
+		{"erasure under several names", testErasureOfAliases},
+		{"renaming a subject", testRename},
 		{"export and import", testExport},
 		{"upkeep", testUpkeep},
 		{"recalls are counted", testRecalls},

@@ -83,9 +83,9 @@ func LockKey(tenant uuid.UUID) int64 {
 
 // ResolveTx finds or makes the contact of each claim, in order, and returns
 // them; nil for a claim that names nobody. The transaction holds ChangeSQL's
-// lock. now is when new contacts are created. facts is told of consents that
-// changed and of contacts that merged; nil tells nobody.
-func ResolveTx(ctx context.Context, tx engardedb.Tx, facts Facts, claims []Claim, now time.Time) ([]*uuid.UUID, error) {
+// lock. now is when new contacts are created. The followers are told of consents that
+// changed and of contacts that merged.
+func ResolveTx(ctx context.Context, tx engardedb.Tx, followers Followers, claims []Claim, now time.Time) ([]*uuid.UUID, error) {
 	if len(claims) == 0 {
 		return nil, nil
 	}
@@ -104,7 +104,7 @@ func ResolveTx(ctx context.Context, tx engardedb.Tx, facts Facts, claims []Claim
 	if err := g.save(ctx, tx); err != nil {
 		return nil, err
 	}
-	if err := g.tell(ctx, tx, facts); err != nil {
+	if err := g.tell(ctx, tx, followers); err != nil {
 		return nil, err
 	}
 	contacts := make([]*uuid.UUID, len(claims))

@@ -185,7 +185,7 @@ func (g *graph) queueLinks(batch *pgx.Batch, tenant uuid.UUID) {
 // holds the two against the catalogue.
 var repointed = []string{
 	"contact_identities", "website_visitors", "page_views", "website_events",
-	"customer_touchpoints", "conversion_events",
+	"customer_touchpoints", "conversion_events", "contact_merges",
 }
 
 // queueMerge moves everything of the contact from to the contact into, whose own
@@ -231,4 +231,6 @@ func (g *graph) queueMerge(batch *pgx.Batch, tenant, from, into uuid.UUID) {
 		FROM contacts f
 		WHERE c.tenant_uuid = $1 AND c.contact_uuid = $3 AND f.tenant_uuid = $1 AND f.contact_uuid = $2`, tenant, from, into)
 	batch.Queue(`DELETE FROM contacts WHERE tenant_uuid = $1 AND contact_uuid = $2`, tenant, from)
+	batch.Queue(`INSERT INTO contact_merges (tenant_uuid, from_contact_uuid, contact_uuid, merged_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT DO NOTHING`, tenant, from, into, g.now)
 }

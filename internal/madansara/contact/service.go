@@ -11,17 +11,24 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jonboulle/clockwork"
 
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/fault"
 	"github.com/engardehq/madansara/internal/httpkit"
 )
 
-// Service answers questions about contacts.
-type Service struct{ db *engardedb.DB }
+// Service answers questions about contacts, and erases them.
+type Service struct {
+	db        *engardedb.DB
+	followers Followers
+	clock     clockwork.Clock
+}
 
-// New returns a service on db.
-func New(db *engardedb.DB) *Service { return &Service{db: db} }
+// New returns a service on db. The followers are told of erasures.
+func New(db *engardedb.DB, followers Followers, clock clockwork.Clock) *Service {
+	return &Service{db: db, followers: followers, clock: clock}
+}
 
 // Contact is a person.
 type Contact struct {
@@ -130,7 +137,8 @@ type (
 	getInput struct {
 		ID uuid.UUID `path:"contact_uuid" format:"uuid"`
 	}
-	getOutput struct{ Body Contact }
+	getOutput   struct{ Body Contact }
+	eraseOutput struct{ Body Erased }
 )
 
 // Register adds the contact operations to api.
@@ -143,6 +151,14 @@ func (s *Service) Register(api huma.API) {
 		OperationID: "get-contact", Method: http.MethodGet, Path: "/api/v1/contacts/{contact_uuid}",
 		Summary: "Get a contact with its identities and consents", Tags: []string{"contacts"}, Security: httpkit.Scoped("contacts:read"),
 	}, s.get)
+	httpkit.Register(api, huma.Operation{
+		OperationID: "erase-contact", Method: http.MethodDelete, Path: "/api/v1/contacts/{contact_uuid}",
+		Summary: "Erase a contact and everything that names it",
+		Description: "Identities, consents, visits, events and messages are gone when it is answered; what the agents remember goes right after, wherever it is kept, and leaves a receipt. " +
+			"Conversions and touchpoints stay in the figures without the person. Suppressions stay, so that nobody is written to again. " +
+			"Core is told; the facts that it and other services have, and backups, are not touched.",
+		Tags: []string{"contacts"}, Security: httpkit.Scoped("contacts:write"), DefaultStatus: http.StatusOK,
+	}, s.erase)
 }
 
 func (s *Service) list(ctx context.Context, in *listInput) (*listOutput, error) {
@@ -157,6 +173,12 @@ func (s *Service) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	}
 	out.Body.Contacts = contacts
 	return out, nil
+}
+
+func (s *Service) erase(ctx context.Context, in *getInput) (*eraseOutput, error) {
+	principal, _ := httpkit.PrincipalFrom(ctx)
+	erased, err := s.Erase(ctx, httpkit.Tenant(ctx), in.ID, principal.ID)
+	return &eraseOutput{Body: erased}, err
 }
 
 func (s *Service) get(ctx context.Context, in *getInput) (*getOutput, error) {

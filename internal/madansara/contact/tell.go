@@ -51,9 +51,20 @@ func (g *graph) readConsents(rows pgx.Rows) error {
 	return err //nolint:wrapcheck // wrapped where the batch is sent
 }
 
-// tell tells Core what save has changed, and lines up what waits of visitors and
+// tell tells Core and the memory what save has changed, and lines up what waits of visitors and
 // contacts that turned out to be somebody.
-func (g *graph) tell(ctx context.Context, tx engardedb.Tx, facts Facts) error {
+func (g *graph) tell(ctx context.Context, tx engardedb.Tx, followers Followers) error {
+	if followers.Memories != nil {
+		for _, p := range g.merged {
+			if p.isNew {
+				continue // nobody has heard of it
+			}
+			if err := followers.Memories.MergedTx(ctx, tx, p.id, p.root().id); err != nil {
+				return err
+			}
+		}
+	}
+	facts := followers.Facts
 	if facts == nil {
 		return nil
 	}

@@ -32,7 +32,7 @@ func TestCoreIsToldConsentsAndMerges(t *testing.T) {
 		require.NoError(t, db.Tenant(t.Context(), tenant, func(ctx context.Context, tx engardedb.Tx) error {
 			_, err := tx.Exec(ctx, contact.ChangeSQL, contact.LockKey(tenant))
 			require.NoError(t, err)
-			found, err := contact.ResolveTx(ctx, tx, facts, []contact.Claim{claim}, clock.Now())
+			found, err := contact.ResolveTx(ctx, tx, contact.Followers{Facts: facts}, []contact.Claim{claim}, clock.Now())
 			require.NoError(t, err)
 			id = *found[0]
 			return nil

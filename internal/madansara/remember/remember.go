@@ -85,6 +85,28 @@ func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	if _, err := w.memory.Tenant(job.Args.TenantUUID).StoreBatch(ctx, []zerodb.Item{*item}); err != nil {
 		return fmt.Errorf("remember conversion %s: %w", job.Args.ConversionUUID, err)
 	}
+	return w.forgetErased(ctx, job.Args, item.Subject)
+}
+
+// forgetErased takes a memory back whose person was erased or became another while it was stored: the erasure and
+// the renaming may have looked before it was there.
+func (w *worker) forgetErased(ctx context.Context, args Args, subject string) error {
+	var now *zerodb.Item
+	err := w.db.TenantRead(ctx, args.TenantUUID, func(ctx context.Context, tx engardedb.Tx) (err error) {
+		now, err = itemOf(ctx, tx, args.ConversionUUID)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case now == nil:
+		_, err = w.memory.Tenant(args.TenantUUID).Erase(ctx, zerodb.Erasure{Subject: subject})
+	case now.Subject != subject:
+		_, err = w.memory.Tenant(args.TenantUUID).Rename(ctx, subject, now.Subject)
+	}
+	if err != nil {
+		return fmt.Errorf("take back the memory of conversion %s: %w", args.ConversionUUID, err)
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -198,4 +199,46 @@ func TestAMemoryElsewhereIsStoredByAJob(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	require.Contains(t, list[0].Content, "Marie Pierre bought")
+}
+
+// late is a back end in which something happens right after something was stored.
+type late struct {
+	*zerodbtest.Reference
+
+	once sync.Once
+	then func()
+}
+
+func (b *late) Change(ctx context.Context, tenant uuid.UUID, scopes []zerodb.Scope, fn func(context.Context, zerodb.Writer) error) error {
+	err := b.Reference.Change(ctx, tenant, scopes, fn)
+	b.once.Do(b.then)
+	return err //nolint:wrapcheck // a test's
+}
+
+// TestWhoIsErasedWhileAJobStoresIsNotRemembered: the erasure's job may have looked before the memory was there.
+func TestWhoIsErasedWhileAJobStoresIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	gone := &late{Reference: zerodbtest.NewReference(), then: func() {
+		b.exec(t, "update website_visitors set contact_uuid = null where contact_uuid = $1", b.contact)
+		b.exec(t, "delete from contacts where contact_uuid = $1", b.contact)
+	}}
+	elsewhere, err := zerodb.New(zerodb.Config{Backend: gone, Embedder: &zerodbtest.Hashing{}, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	workers := river.NewWorkers()
+	remember.RegisterWorker(workers, b.db, elsewhere)
+	queue, err := jobs.New(b.db, jobs.Config{Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}}, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	b.service.OnAttributed(remember.Later(func() *jobs.Queue { return queue }))
+	require.NoError(t, b.service.Attribute(t.Context(), b.tenant, b.order))
+	require.NoError(t, queue.Start(context.WithoutCancel(t.Context())))
+	defer func() { require.NoError(t, queue.Stop(context.WithoutCancel(t.Context()))) }()
+	require.Eventually(t, func() bool {
+		var done int
+		require.NoError(t, b.db.Pool().QueryRow(t.Context(), "select count(*) from river.river_job where kind = 'remember_conversion' and state = $1", rivertype.JobStateCompleted).Scan(&done))
+		return done == 1
+	}, 30*time.Second, 20*time.Millisecond)
+	list, err := elsewhere.Tenant(b.tenant).List(t.Context(), zerodb.Filter{Audience: zerodb.Audience{Everyone: true}, History: true}, zerodb.Order{}, 10)
+	require.NoError(t, err)
+	require.Empty(t, list)
 }

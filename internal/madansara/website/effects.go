@@ -39,7 +39,7 @@ func (g *group) resolve(ctx context.Context) error {
 	if !g.changesPeople {
 		return errChangesPeople
 	}
-	people, err := contact.ResolveTx(ctx, g.tx, g.facts, claims, g.clock.Now().UTC())
+	people, err := contact.ResolveTx(ctx, g.tx, g.followers, claims, g.clock.Now().UTC())
 	if err != nil {
 		return err //nolint:wrapcheck // it says what it was
 	}

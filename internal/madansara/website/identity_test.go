@@ -7,9 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jonboulle/clockwork"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/engardehq/madansara/internal/fault"
+	"github.com/engardehq/madansara/internal/madansara/contact"
 	"github.com/engardehq/madansara/internal/madansara/website"
 )
 
@@ -55,16 +60,14 @@ func TestASharedComputerDoesNotMergePeople(t *testing.T) {
 	require.JSONEq(t, `[{"value":"u2"}]`, b.read("select value from contact_identities join website_events using (tenant_uuid, contact_uuid) where message_id = 'second'"))
 }
 
-// TestMergeMovesEverything finds the tables from the catalogue: every table with
-// a contact_uuid has a row of the younger contact, and none has one afterwards.
-func TestMergeMovesEverything(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
+// everywhere makes a contact, a@b.co, of which every table with a contact_uuid has a row, and returns its id and the
+// tables; the catalogue says which there are. Another contact with the user id u is older.
+func (b *bundle) everywhere(t *testing.T) (id string, tables []string) {
+	t.Helper()
 	b.take("/v1/identify", `{"userId":"u","traits":{"first_name":"Old","a":1,"b":1}}`)
 	b.take("/v1/identify", `{"anonymousId":"a","traits":{"email":"a@b.co","b":2,"c":2,"marketing_consent":true}}`)
 	b.take("/v1/page", `{"anonymousId":"a","context":{"sessionId":"s","page":{"url":"https://shop.test/"}}}`)
-	var younger string
-	require.NoError(t, b.database.QueryRow(t.Context(), "select contact_uuid::text from contacts where email = 'a@b.co'").Scan(&younger))
+	require.NoError(t, b.database.QueryRow(t.Context(), "select contact_uuid::text from contacts where email = 'a@b.co'").Scan(&id))
 	_, err := b.database.Exec(t.Context(), `
 		with s as (insert into segments values ($1, gen_random_uuid(), 's', '{}', now(), now()) returning segment_uuid),
 		t as (insert into channel_templates values ($1, gen_random_uuid(), 'email', 't', '', '', '', now(), now()) returning template_uuid)
@@ -75,31 +78,83 @@ func TestMergeMovesEverything(t *testing.T) {
 		`insert into outreach_decisions (tenant_uuid, decision_uuid, campaign_uuid, contact_uuid, outcome, channel, reasons, decided_at) select tenant_uuid, gen_random_uuid(), campaign_uuid, contact_uuid, 'send', 'email', '{}', now() from outreach_campaigns join contacts using (tenant_uuid)`,
 		`insert into outreach_messages (tenant_uuid, message_uuid, campaign_uuid, contact_uuid, template_uuid, channel, address, status, not_before, created_at)
 			select tenant_uuid, gen_random_uuid(), campaign_uuid, contact_uuid, template_uuid, 'email', 'x', 'queued', now(), now() from outreach_campaigns join contacts using (tenant_uuid)`,
-		`update page_views set contact_uuid = '` + younger + `'`,
-		`update website_events set contact_uuid = '` + younger + `' where contact_uuid is null`,
-		`insert into conversion_events select tenant_uuid, gen_random_uuid(), '1', 'n', null, contact_uuid, null, 1, 'EUR', '{}', now(), now() from contacts where contact_uuid = '` + younger + `'`,
+		`update page_views set contact_uuid = '` + id + `'`,
+		`update website_events set contact_uuid = '` + id + `' where contact_uuid is null`,
+		`insert into conversion_events select tenant_uuid, gen_random_uuid(), '1', 'n', null, contact_uuid, null, 1, 'EUR', '{"to":"a@b.co"}', now(), now() from contacts where contact_uuid = '` + id + `'`,
+		`insert into contact_merges select tenant_uuid, gen_random_uuid(), contact_uuid, now() from contacts where contact_uuid = '` + id + `'`,
 	} {
 		_, err := b.database.Exec(t.Context(), sql)
 		require.NoError(t, err, sql)
 	}
-	var tables []string
 	require.NoError(t, b.database.QueryRow(t.Context(), `select array_agg(table_name::text order by table_name) from information_schema.columns
 		where column_name = 'contact_uuid' and table_schema = 'public'`).Scan(&tables))
-	count := func(table string) (n int) {
-		require.NoError(t, b.database.QueryRow(t.Context(), "select count(*) from "+table+" where contact_uuid::text = $1", younger).Scan(&n))
-		return n
-	}
 	for _, table := range tables {
-		require.Positive(t, count(table), "%s has no row to move: extend this test, and the merge", table)
+		require.Positive(t, b.rowsOf(t, table, id), "%s has no row of the contact: extend this test, the merge and the erasure", table)
 	}
+	return id, tables
+}
+
+func (b *bundle) rowsOf(t *testing.T, table, contact string) (n int) {
+	t.Helper()
+	require.NoError(t, b.database.QueryRow(t.Context(), "select count(*) from "+table+" where contact_uuid::text = $1", contact).Scan(&n))
+	return n
+}
+
+// TestMergeMovesEverything: no table has a row of the younger contact afterwards.
+func TestMergeMovesEverything(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	younger, tables := b.everywhere(t)
 	b.take("/v1/identify", `{"userId":"u","traits":{"email":"a@b.co"}}`)
 	for _, table := range tables {
-		require.Zero(t, count(table), table)
+		require.Zero(t, b.rowsOf(t, table, younger), table)
 	}
 	require.JSONEq(t, `[{"first_name":"Old","email":"a@b.co","traits":{"a":1,"b":1,"c":2}}]`,
 		b.read("select first_name, email, traits - 'first_name' - 'email' - 'marketing_consent' traits from contacts"))
 	require.JSONEq(t, `[{"campaigns":1,"messages":2,"cancelled":1,"decisions":1,"consents":1}]`, b.read(`select count(campaign_uuid) campaigns, count(*) messages,
 		count(*) filter (where status = 'cancelled') cancelled, (select count(*) from outreach_decisions) decisions, (select count(*) from consents) consents from outreach_messages`))
+	require.JSONEq(t, `[{"merges":2,"people":1}]`, b.read("select count(*) merges, count(distinct contact_uuid) people from contact_merges join contacts using (tenant_uuid, contact_uuid)"),
+		"who was merged before follows")
+}
+
+// TestErasureLeavesNothingThatNamesThePerson looks for the contact, its visitor and its address in every table.
+func TestErasureLeavesNothingThatNamesThePerson(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id, tables := b.everywhere(t)
+	b.take("/v1/page", `{"anonymousId":"a","userId":"u","messageId":"somebody else's","context":{"page":{"url":"https://shop.test/mine"}}}`)
+	contacts := contact.New(b.db, contact.Followers{}, clockwork.NewRealClock())
+	_, err := b.database.Exec(t.Context(), "update outreach_messages set status = 'sending' where contact_uuid = $1", id)
+	require.NoError(t, err)
+	_, err = contacts.Erase(t.Context(), b.tenant, uuid.MustParse(id), "user 1")
+	require.Equal(t, fault.Conflict, fault.CodeOf(err), "a message is on its way")
+	_, err = b.database.Exec(t.Context(), "update outreach_messages set status = 'sent' where contact_uuid = $1", id)
+	require.NoError(t, err)
+
+	erased, err := contacts.Erase(t.Context(), b.tenant, uuid.MustParse(id), "user 1")
+	require.NoError(t, err)
+	require.Equal(t, contact.Rows{Visitors: 1, Events: 2, Messages: 1, Conversions: 1, Touchpoints: 1}, erased.Rows)
+	require.Nil(t, erased.Memories)
+	for _, table := range tables {
+		require.Zero(t, b.rowsOf(t, table, id), table)
+	}
+	visitor := website.VisitorID(b.tenant, "a").String()
+	rows, err := b.database.Query(t.Context(), "select format('%I.%I', table_schema, table_name) from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'")
+	require.NoError(t, err)
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	for _, table := range all {
+		var n int
+		require.NoError(t, b.database.QueryRow(t.Context(), "select count(*) from "+table+" r where r::text like any (array['%"+id+"%', '%a@b.co%', '%"+visitor+"%']) and r::text not like '%somebody else%'").Scan(&n))
+		require.Zero(t, n, table)
+	}
+	require.JSONEq(t, `[{"contacts":1,"conversions":1,"together":true,"events":1}]`, b.read(`select (select count(*) from contacts) contacts, count(*) conversions,
+		bool_and(contact_uuid in (select contact_uuid from customer_touchpoints)) together, (select count(*) from page_views) events from conversion_events`),
+		"the figures stay, and what somebody else did")
+	_, err = contacts.Erase(t.Context(), b.tenant, uuid.MustParse(id), "user 1")
+	require.Equal(t, fault.NotFound, fault.CodeOf(err))
+	_, err = contacts.Erase(t.Context(), b.other, uuid.MustParse(id), "user 1")
+	require.Equal(t, fault.NotFound, fault.CodeOf(err))
 }
 
 // TestPeopleInAnyOrder generates people, each with a user id, addresses and

@@ -53,7 +53,7 @@ type Config struct {
 	DB          *engardedb.DB
 	Keys        Keys
 	Conversions ConversionRecorder // nil records none
-	Facts       contact.Facts      // told of consents and merged contacts; nil tells nobody
+	Followers   contact.Followers  // told of consents and merged contacts
 	Clock       clockwork.Clock
 	Logger      *slog.Logger // nil is slog.Default()
 	Limits      Limits
@@ -65,7 +65,7 @@ func NewIngest(cfg Config) *Ingest {
 		cfg.Logger = slog.Default()
 	}
 	in := &Ingest{keys: cfg.Keys, clock: cfg.Clock, logger: cfg.Logger, readingLimit: int64(cfg.Limits.QueueBytes)}
-	in.queue = newQueue(cfg.Limits, &store{db: cfg.DB, conversions: cfg.Conversions, facts: cfg.Facts, clock: cfg.Clock}, cfg.Clock, cfg.Logger)
+	in.queue = newQueue(cfg.Limits, &store{db: cfg.DB, conversions: cfg.Conversions, followers: cfg.Followers, clock: cfg.Clock}, cfg.Clock, cfg.Logger)
 	in.bodies.New = func() any { return new(bytes.Buffer) }
 	return in
 }

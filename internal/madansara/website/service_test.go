@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/jonboulle/clockwork"
 	"github.com/stretchr/testify/require"
 
 	"github.com/engardehq/madansara/internal/httpkit"
@@ -25,7 +26,7 @@ func TestVisitorsSessionsAndContactsAreShown(t *testing.T) {
 	get := func(tenant uuid.UUID, path string) (status int, body map[string]any) {
 		router := httpkit.NewRouter(httpkit.RouterConfig{Title: "t", Version: "1"})
 		website.New(b.db).Register(router.API())
-		contact.New(b.db).Register(router.API())
+		contact.New(b.db, contact.Followers{}, clockwork.NewRealClock()).Register(router.API())
 		answer := httptest.NewRecorder()
 		ctx := httpkit.WithPrincipal(t.Context(), httpkit.Principal{Tenant: tenant, Scopes: []string{"website:read", "contacts:read"}})
 		router.Handler().ServeHTTP(answer, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))

@@ -33,7 +33,7 @@ type ConversionRecorder interface {
 type store struct {
 	db          *engardedb.DB
 	conversions ConversionRecorder
-	facts       contact.Facts
+	followers   contact.Followers
 	clock       clockwork.Clock
 }
 

@@ -17,5 +17,7 @@
 // A small lexicon ([Translations]) says which English words mean what a word of
 // another language means.
 //
+// Full-text search has its own, simpler cut of a text, zerodb.Terms, which says why.
+//
 // Everything here is a pure function of its arguments and safe for concurrent use.
 package terms
