@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Deviation is a day that is unlike the others.
@@ -22,11 +24,15 @@ type Deviation struct {
 const Threshold = 3.5
 
 const (
-	minAnomalyDays = 14
+	// MinAnomalyDays is how many days tell what is usual: four of every weekday,
+	// so that each can be compared with three others, whose median one more
+	// unusual day does not move. With two, half the fits are exact and the days
+	// that are left look unlike the others.
+	MinAnomalyDays = 28
 	// halfWindow on both sides makes three whole weeks, in which every weekday
 	// stands three times.
 	halfWindow = 10
-	// minOfWeekday is how many of a weekday tell what is usual for it.
+	// minOfWeekday is how many others of a weekday tell what is usual for it.
 	minOfWeekday = 3
 	// madToDeviation makes a median absolute deviation a normal standard deviation.
 	madToDeviation = 1.4826
@@ -81,56 +87,79 @@ func Ratios(dates []time.Time, numerators, denominators, counts []float64) []Dev
 	})
 }
 
-// deviations compares each day with the median of the weeks around it, less what
-// is usual for its weekday. Medians throughout: the days that are looked for
-// must not move what they are compared with.
+// deviations compares each day with the median of the weeks around it, plus what
+// is usual for its weekday, both without the day itself: what is left is an error
+// of prediction. (Had the day a part in its own prediction, the spread of what is
+// left would be too small, and a third of the weekdays' medians would be the days
+// themselves.) Medians throughout: the days that are looked for must not move what
+// the others are compared with.
 func deviations(dates []time.Time, values []float64, s scale) []Deviation {
-	if len(dates) < minAnomalyDays {
+	if len(dates) < MinAnomalyDays {
 		return nil
 	}
-	y := make([]float64, len(values))
+	y, levels, flat := make([]float64, len(values)), make([]float64, len(values)), make([]float64, len(values))
 	for i, value := range values {
 		y[i] = s.to(value)
 	}
-	usual := weekdays(dates, y)
-	flat := make([]float64, len(y))
 	for i := range y {
-		flat[i] = y[i] - usual[dates[i].Weekday()]
+		levels[i] = around(dates, y, i)
+		flat[i] = y[i] - levels[i]
 	}
-	levels, rest := make([]float64, len(y)), make([]float64, len(y))
+	// What is usual of a weekday is taken out before the level is: a window holds
+	// not always as many weekends.
+	calm := make([]float64, len(y))
 	for i := range y {
-		levels[i] = around(dates, flat, i)
-		rest[i] = flat[i] - levels[i]
+		usual, _ := ofWeekday(dates, flat, i)
+		calm[i] = y[i] - usual
 	}
-	// A level and seven weekdays were fitted to the same days, which makes what is
-	// left smaller than it was.
-	const fitted = 10
-	n := float64(len(y))
-	spread := madToDeviation * median(absolute(rest)) * math.Sqrt(n/max(n-fitted, fitted/2))
+	var tested []int
+	var rest []float64
+	expected := make([]float64, len(y))
+	for i := range y {
+		usual, ok := ofWeekday(dates, flat, i)
+		if !ok {
+			continue
+		}
+		expected[i] = around(dates, calm, i) + usual
+		tested, rest = append(tested, i), append(rest, y[i]-expected[i])
+	}
+	if len(tested) < minOfWeekday*7 {
+		return nil
+	}
+	spread := madToDeviation * median(absolute(rest)) * tails(len(rest))
 	var found []Deviation
-	for i := range y {
-		expected := levels[i] + usual[dates[i].Weekday()]
-		score := rest[i] / max(spread, s.noise(i, expected))
+	for k, i := range tested {
+		score := rest[k] / max(spread, s.noise(i, expected[i]))
 		if math.Abs(score) >= Threshold {
-			found = append(found, Deviation{Date: dates[i], Value: values[i], Expected: s.from(expected), Score: score})
+			found = append(found, Deviation{Date: dates[i], Value: values[i], Expected: s.from(expected[i]), Score: score})
 		}
 	}
 	return found
 }
 
-// weekdays returns how far each weekday usually is from its weeks' level.
-func weekdays(dates []time.Time, y []float64) [7]float64 {
-	var of [7][]float64
-	for i := range y {
-		of[dates[i].Weekday()] = append(of[dates[i].Weekday()], y[i]-around(dates, y, i))
-	}
-	var usual [7]float64
-	for k, offs := range of {
-		if len(offs) >= minOfWeekday {
-			usual[k] = median(offs)
+// tails is by how much a spread that was found in n days is raised, so that
+// [Threshold] is passed as rarely as by a normal deviate: the spread is itself an
+// estimate. A median absolute deviation tells as much as a standard deviation of
+// 0.37 as many values (Huber, Robust Statistics, section 5.1).
+func tails(n int) float64 {
+	const efficiency = 0.37
+	p := distuv.UnitNormal.CDF(Threshold)
+	return distuv.StudentsT{Sigma: 1, Nu: efficiency * float64(n)}.Quantile(p) / Threshold
+}
+
+// ofWeekday returns the median of what the others of day i's weekday are off; false
+// when they are too few.
+func ofWeekday(dates []time.Time, off []float64, i int) (usual float64, ok bool) {
+	var others []float64
+	for j := range off {
+		if j != i && dates[j].Weekday() == dates[i].Weekday() {
+			others = append(others, off[j])
 		}
 	}
-	return usual
+	if len(others) < minOfWeekday {
+		return 0, false
+	}
+	return median(others), true
 }
 
 // around returns the median of the days around day i, itself left out.
