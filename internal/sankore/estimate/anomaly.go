@@ -47,7 +47,11 @@ type scale struct {
 	// noise is the standard deviation that counting alone causes, at the
 	// expected value, on this scale.
 	noise func(day int, expected float64) float64
+	// luck is what a day's own luck, relative, is multiplied with on this scale.
+	luck func(expected float64) float64
 }
+
+func alike(float64) float64 { return 1 }
 
 // Counts finds the days whose count is unlike the others', on the scale of
 // Anscombe's transform, on which a Poisson count has variance 1.
@@ -56,6 +60,7 @@ func Counts(dates []time.Time, counts []float64) []Deviation {
 		to:    func(x float64) float64 { return 2 * math.Sqrt(x+3.0/8) },
 		from:  func(y float64) float64 { return max(0, y*y/4-3.0/8) },
 		noise: func(int, float64) float64 { return 1 },
+		luck:  func(expected float64) float64 { return max(0, expected) / 2 }, // y/2 is the count's square root
 	})
 }
 
@@ -65,6 +70,7 @@ func Amounts(dates []time.Time, amounts []float64) []Deviation {
 	return deviations(dates, amounts, scale{
 		to: math.Log1p, from: math.Expm1,
 		noise: func(int, float64) float64 { return leastSpread },
+		luck:  alike,
 	})
 }
 
@@ -84,6 +90,7 @@ func Ratios(dates []time.Time, numerators, denominators, counts []float64) []Dev
 	return deviations(kept, ratios, scale{
 		to: math.Log, from: math.Exp,
 		noise: func(day int, _ float64) float64 { return max(leastSpread, 1/math.Sqrt(of[day])) },
+		luck:  alike,
 	})
 }
 
@@ -113,38 +120,74 @@ func deviations(dates []time.Time, values []float64, s scale) []Deviation {
 		calm[i] = y[i] - usual
 	}
 	var tested []int
-	var rest []float64
-	expected := make([]float64, len(y))
+	var rest, noise, luck, expected []float64
 	for i := range y {
 		usual, ok := ofWeekday(dates, flat, i)
 		if !ok {
 			continue
 		}
-		expected[i] = around(dates, calm, i) + usual
-		tested, rest = append(tested, i), append(rest, y[i]-expected[i])
+		e := around(dates, calm, i) + usual
+		tested, rest, expected = append(tested, i), append(rest, y[i]-e), append(expected, e)
+		noise, luck = append(noise, s.noise(i, e)), append(luck, s.luck(e))
 	}
 	if len(tested) < minOfWeekday*7 {
 		return nil
 	}
-	spread := madToDeviation * median(absolute(rest)) * tails(len(rest))
 	var found []Deviation
-	for k, i := range tested {
-		score := rest[k] / max(spread, s.noise(i, expected[i]))
-		if math.Abs(score) >= Threshold {
-			found = append(found, Deviation{Date: dates[i], Value: values[i], Expected: s.from(expected[i]), Score: score})
+	for k, spread := range spreads(rest, noise, luck) {
+		if score := rest[k] / spread; math.Abs(score) >= Threshold {
+			i := tested[k]
+			found = append(found, Deviation{Date: dates[i], Value: values[i], Expected: s.from(expected[k]), Score: score})
 		}
 	}
 	return found
 }
 
-// tails is by how much a spread that was found in n days is raised, so that
-// [Threshold] is passed as rarely as by a normal deviate: the spread is itself an
-// estimate. A median absolute deviation tells as much as a standard deviation of
-// 0.37 as many values (Huber, Robust Statistics, section 5.1).
-func tails(n int) float64 {
+// spreads returns how far each day is usually off: its noise and its luck, which
+// is of one size for all days, so that the median day is as far off as that of a
+// normal distribution. A quiet Sunday has more noise and, in counts, less luck than a
+// Monday: with one spread for both, an outage on a Sunday would be overlooked.
+//
+// The whole is raised, so that [Threshold] is passed as rarely as by a normal
+// deviate, because it is itself an estimate: a median absolute deviation tells as
+// much as a standard deviation of 0.37 as many values (Huber, Robust Statistics,
+// section 5.1).
+func spreads(rest, noise, luck []float64) []float64 {
+	at := func(size float64) []float64 {
+		list := make([]float64, len(rest))
+		for i := range list {
+			list[i] = math.Hypot(noise[i], size*luck[i])
+		}
+		return list
+	}
+	tooSmall := func(list []float64) bool {
+		off := make([]float64, len(rest))
+		for i := range off {
+			off[i] = math.Abs(rest[i]) / list[i]
+		}
+		return madToDeviation*median(off) > 1
+	}
+	low, high := 0.0, 0.0
+	for i := range rest {
+		if luck[i] > 0 {
+			high = max(high, 2*math.Abs(rest[i])/luck[i])
+		}
+	}
+	const halvings = 40
+	for range halvings {
+		if middle := (low + high) / 2; tooSmall(at(middle)) {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	list := at(low)
 	const efficiency = 0.37
-	p := distuv.UnitNormal.CDF(Threshold)
-	return distuv.StudentsT{Sigma: 1, Nu: efficiency * float64(n)}.Quantile(p) / Threshold
+	t := distuv.StudentsT{Sigma: 1, Nu: efficiency * float64(len(rest))}.Quantile(distuv.UnitNormal.CDF(Threshold))
+	for i := range list {
+		list[i] *= t / Threshold
+	}
+	return list
 }
 
 // ofWeekday returns the median of what the others of day i's weekday are off; false
@@ -174,14 +217,6 @@ func around(dates []time.Time, y []float64, i int) float64 {
 		return y[i] // nothing to compare it with
 	}
 	return median(near)
-}
-
-func absolute(values []float64) []float64 {
-	list := make([]float64, len(values))
-	for i, value := range values {
-		list[i] = math.Abs(value)
-	}
-	return list
 }
 
 func median(values []float64) float64 {
