@@ -201,6 +201,11 @@ func allocate(request Request, found []*intelligence.Spending) (*Allocation, err
 		}
 		recent[i] = spentSince(days)
 	}
+	curves := make([]*response.Curve, len(shares))
+	for i := range shares {
+		curves[i] = shares[i].Curve
+	}
+	response.Pool(curves)
 	amounts, err := response.Allocate(request.TotalMinor, request.Days, shares)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the place of the request
