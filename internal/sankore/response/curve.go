@@ -212,7 +212,26 @@ func (c *Curve) Saturation() (estimate.Interval, bool) {
 		sum += weight
 	}
 	const moved = 0.85
-	return estimate.Interval{Value: 1 - mean, Low: 1 - high, High: 1 - low}, high-low < moved*before
+	told := high-low < moved*before
+	// An interval reaches an edge that is among the likeliest 95 %, as that of a
+	// proportion does at 0: a campaign that loses nothing must not be said to.
+	if c.likelier(0) < before {
+		low = 0
+	}
+	if c.likelier(gridSize-1) < before {
+		high = 1
+	}
+	return estimate.Interval{Value: 1 - mean, Low: 1 - high, High: 1 - low}, told
+}
+
+// likelier is the probability of all elasticities that are likelier than one.
+func (c *Curve) likelier(than int) (mass float64) {
+	for _, weight := range c.weights {
+		if weight > c.weights[than] {
+			mass += weight
+		}
+	}
+	return mass
 }
 
 // common draws by how much the mean that the curves learned from each other may be
