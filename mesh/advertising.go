@@ -30,6 +30,12 @@ type CampaignIntelligence struct {
 	ConversionsProblem string `json:"conversions_problem,omitempty"`
 	// AttributionModel is the model under which Madan Sara credits the campaign.
 	AttributionModel string `json:"attribution_model,omitempty"`
+	// ConversionsTo is the last day whose conversions are taken for complete: buyers
+	// take their time, and a conversion counts on the day of the visit. CPA, ROAS,
+	// Trend, Saturation and the anomalies of conversions are of the days up to it.
+	ConversionsTo string `json:"conversions_to,omitempty"`
+	// Notes say in words what the figures are too few or too new to tell.
+	Notes []string `json:"notes,omitempty"`
 	// PlatformConversions are what the platform claims, whichever source counts.
 	PlatformConversions float64 `json:"platform_conversions"`
 	Revenue             Money   `json:"revenue"` // in the currency of the spend
@@ -44,7 +50,7 @@ type CampaignIntelligence struct {
 	Trend *Estimate `json:"trend,omitempty"`
 	// Pacing is what was spent over what the budget plans by now; absent without a budget.
 	Pacing    *AdPacing   `json:"pacing,omitempty"`
-	Anomalies []AdAnomaly `json:"anomalies"`
+	Anomalies []AdAnomaly `json:"anomalies"` // none before there are four weeks
 	// Saturation is the part of a further unit of spend that is lost to
 	// diminishing returns, in [0,1]: at 0 it earns what the average one does, at
 	// 1 nothing. Absent when the data does not say.

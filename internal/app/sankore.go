@@ -14,7 +14,7 @@ func (a *App) buildSankore() error {
 	}
 	campaigns := campaign.New(a.db, a.opts.Clock)
 	campaigns.Register(router.API())
-	fares := intelligence.New(campaigns, a.mesh.ConversionInsights())
+	fares := intelligence.New(campaigns, a.mesh.ConversionInsights(), a.opts.Clock)
 	fares.Register(router.API())
 	allocation.New(a.db, fares, a.opts.Clock).Register(router.API())
 	competitor.New(a.db, a.opts.Clock).Register(router.API())

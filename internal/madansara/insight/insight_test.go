@@ -172,12 +172,16 @@ func TestPropensityIsWhatHistorySays(t *testing.T) {
 	}
 	often, once, never := ask(5), ask(1), ask(0)
 	require.Nil(t, never.Propensity, "whoever did not come lately is in no group")
-	// Where all who came often stand in one group, the count is theirs, drawn to the average.
+	// All who came often stand in one group; the two are unlike, so neither is drawn far
+	// to the average.
 	require.Equal(t, int64(each), often.PropensityBasis.People)
 	require.Equal(t, int64(bought[1]), often.PropensityBasis.Converted)
-	average := float64(bought[0]+bought[1]) / (2 * each)
-	require.InDelta(t, (float64(bought[1])+50*average)/(each+50), *often.Propensity, 1e-12)
-	require.InDelta(t, (float64(bought[0])+50*average)/(each+50), *once.Propensity, 1e-12)
+	average, own := float64(bought[0]+bought[1])/(2*each), func(kind int) float64 { return float64(bought[kind]) / each }
+	require.InDelta(t, own(1), *often.Propensity, 0.02)
+	require.InDelta(t, own(0), *once.Propensity, 0.02)
+	require.Less(t, *often.Propensity, own(1))
+	require.Greater(t, *once.Propensity, own(0))
+	require.Less(t, *once.Propensity, average)
 	require.Equal(t, now, often.PropensityBasis.CountedAt.UTC())
 	require.Zero(t, b.jobs(t))
 	b.clock.Advance(25 * time.Hour)

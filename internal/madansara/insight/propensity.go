@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jonboulle/clockwork"
 	"github.com/riverqueue/river"
+	"gonum.org/v1/gonum/mathext"
 
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/mesh"
@@ -18,10 +21,11 @@ import (
 // Propensity is counted, not modelled: of the tenant's people who, on some earlier
 // day, had last come as lately, had come as often and had or had not bought, the share that
 // bought in the 30 days after. Small groups are drawn to the tenant's own average,
-// as if prior more people at that average had been seen (the mean of a beta-binomial posterior;
-// Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.4).
+// as if some more people at that average had been seen (the mean of a beta-binomial
+// posterior; Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.4). How many
+// more is what the groups themselves say: few where they differ, many where they do
+// not (section 5.3; see alikeness).
 const (
-	prior = 50
 	// Below these a tenant's history says nothing.
 	fewestPeople      = 100
 	fewestConversions = 10
@@ -57,8 +61,36 @@ func likelihood(tallies []tally, of group) *float64 {
 		return nil
 	}
 	average := float64(all.Converted) / float64(all.People)
+	prior := alikeness(tallies, average)
 	value := (float64(own.Converted) + prior*average) / (float64(own.People) + prior)
 	return &value
+}
+
+// alikeness returns how many people at the average a group starts with: the mean of
+// its logarithm's posterior, flat before from 2 to 2000, where the groups' shares
+// are a draw from a beta distribution. With one number for all shops, a small shop's
+// best group was told 20 % when 44 % bought.
+func alikeness(tallies []tally, average float64) float64 {
+	const steps, least, most = 24, 2.0, 2000.0
+	if average >= 1 {
+		return least
+	}
+	var logs, sizes [steps + 1]float64
+	for k := range logs {
+		sizes[k] = least * math.Pow(most/least, float64(k)/steps)
+		a, b := sizes[k]*average, sizes[k]*(1-average)
+		for _, t := range tallies {
+			did, not := float64(t.Converted), float64(t.People-t.Converted)
+			logs[k] += mathext.Lbeta(a+did, b+not) - mathext.Lbeta(a, b)
+		}
+	}
+	best, sum, mean := slices.Max(logs[:]), 0.0, 0.0
+	for k, log := range logs {
+		weight := math.Exp(log - best)
+		sum += weight
+		mean += weight * math.Log(sizes[k])
+	}
+	return math.Exp(mean / sum)
 }
 
 // groupOf is the group in SQL, of a row with at, last_at, touches and first_order_at.

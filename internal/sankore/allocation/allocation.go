@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -73,7 +74,7 @@ type Allocation struct {
 
 // Outcome is what an allocation is expected to do, with 95 % credible intervals.
 type Outcome struct {
-	Conversions mesh.Estimate `json:"conversions" doc:"Over the days"`
+	Conversions mesh.Estimate `json:"conversions" doc:"Over the days, on average: the interval is of what can be expected, the count itself varies by luck too"`
 	Gain        mesh.Estimate `json:"gain" doc:"How many more than the same total split as it is spent now"`
 	Better      float64       `json:"better" doc:"The probability that it earns more than that" minimum:"0" maximum:"1"`
 }
@@ -93,6 +94,7 @@ type Part struct {
 	Saturation    *mesh.Estimate `json:"saturation,omitempty" doc:"The part of a further unit lost to diminishing returns at the present mean spend; absent when the data does not say"`
 	Extrapolates  bool           `json:"extrapolates" doc:"Its daily amount is above any day's spend so far: beyond it the curve is a guess"`
 	DaysKnown     int            `json:"days_known" doc:"Days with spend that its curve is fitted to"`
+	Note          string         `json:"note,omitempty" doc:"What its data is too little to tell"`
 }
 
 const (
@@ -189,7 +191,7 @@ func allocate(request Request, found []*intelligence.Spending) (*Allocation, err
 		if a.ConversionsSource == mesh.ConversionsFromPlatform {
 			days = f.Reported
 		}
-		curve, ok := response.Fit(days)
+		curve, ok := response.Fit(complete(days, f.Ripe))
 		if !ok {
 			return nil, fault.At(fmt.Sprintf("body.campaigns[%d].campaign_id", i), request.Campaigns[i].CampaignID,
 				"has no day with spend in the last %d: import its report first", fittedDays)
@@ -201,6 +203,11 @@ func allocate(request Request, found []*intelligence.Spending) (*Allocation, err
 		}
 		recent[i] = spentSince(days)
 	}
+	curves := make([]*response.Curve, len(shares))
+	for i := range shares {
+		curves[i] = shares[i].Curve
+	}
+	response.Pool(curves)
 	amounts, err := response.Allocate(request.TotalMinor, request.Days, shares)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the place of the request
@@ -210,9 +217,53 @@ func allocate(request Request, found []*intelligence.Spending) (*Allocation, err
 	a.Outcome = Outcome{Conversions: mesh.Estimate(outcome.Conversions), Gain: mesh.Estimate(outcome.Gain), Better: outcome.Better}
 	for i, f := range found {
 		a.Campaigns[i] = part(f, shares[i], request.Days, amounts[i], present[i])
+		days := f.Attributed
+		if a.ConversionsSource == mesh.ConversionsFromPlatform {
+			days = f.Reported
+		}
+		a.Campaigns[i].Note = note(shares[i], days, f.Ripe)
 	}
 	return a, nil
 }
+
+// fewestRipe is below how many days whose conversions are complete the newest are
+// used too: two of every weekday.
+const fewestRipe = 14
+
+// complete returns the days up to ripe; all, when those are too few to tell.
+func complete(days []response.Day, ripe time.Time) []response.Day {
+	n := len(days)
+	for n > 0 && days[n-1].Date.After(ripe) {
+		n--
+	}
+	if n < fewestRipe {
+		return days
+	}
+	return days[:n]
+}
+
+// note says what a campaign's curve is too little to tell; "" when it is not.
+func note(share response.Share, days []response.Day, ripe time.Time) string {
+	used := complete(days, ripe)
+	known := 0.0
+	for _, d := range used {
+		known += d.Conversions
+	}
+	var said []string
+	if known < fewConversions {
+		said = append(said, fmt.Sprintf("With %.3g conversions its level is mostly that of the other campaigns.", known))
+	}
+	if _, told := share.Curve.Saturation(); !told {
+		said = append(said, "Its spend varied too little to tell how it answers to more or less: its curve is what is usual.")
+	}
+	if len(used) > 0 && used[len(used)-1].Date.After(ripe) {
+		said = append(said, "Its newest conversions are still coming in, and it has too few days before them: it may earn more than is said.")
+	}
+	return strings.Join(said, " ")
+}
+
+// fewConversions leave a level that is off by a third and more, one time in three.
+const fewConversions = 10
 
 // spentSince sums the spend of the last presentDays that anything is known of.
 func spentSince(days []response.Day) float64 {

@@ -71,7 +71,7 @@ func setup(t *testing.T) *bundle {
 	clock := clockwork.NewFakeClockAt(noon)
 	b := &bundle{tenant: dbtest.Tenant(t, url), other: dbtest.Tenant(t, url), campaigns: campaign.New(db, clock), conversions: madanSara{}}
 	router := httpkit.NewRouter(httpkit.RouterConfig{Title: "test", Version: "0", Authenticator: keys{}, Logger: slog.New(slog.DiscardHandler)})
-	allocation.New(db, intelligence.New(b.campaigns, b.conversions), clock).Register(router.API())
+	allocation.New(db, intelligence.New(b.campaigns, b.conversions, clock), clock).Register(router.API())
 	b.server = httptest.NewServer(router.Handler())
 	t.Cleanup(b.server.Close)
 	return b
@@ -133,7 +133,7 @@ func TestMoneyGoesWhereItEarnsMost(t *testing.T) {
 	require.InEpsilon(t, a.Campaigns[0].Conversions+a.Campaigns[1].Conversions, a.Outcome.Conversions.Value, 1e-9)
 	require.NotNil(t, a.Campaigns[1].Saturation)
 	require.Greater(t, a.Campaigns[1].Saturation.Value, 0.55)
-	require.Equal(t, 60, a.Campaigns[0].DaysKnown)
+	require.Equal(t, 53, a.Campaigns[0].DaysKnown, "the last seven days' conversions are still coming in")
 	require.Equal(t, "the key", a.CreatedBy)
 
 	var kept allocation.Allocation
@@ -149,6 +149,33 @@ func TestMoneyGoesWhereItEarnsMost(t *testing.T) {
 	require.NotNil(t, list.Next)
 	require.Equal(t, 200, b.call(t, b.tenant, http.MethodGet, "?cursor="+list.Next.String(), "", &list))
 	require.Empty(t, list.Allocations)
+}
+
+// TestThinDataIsSaid: what is not known of a campaign's curve is in the answer.
+func TestThinDataIsSaid(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.runs(t, "rich", "USD", 20, 0.5)
+	b.runs(t, "thin", "USD", 0.05, 0.5)
+	report := &adreport.Report{Platform: adreport.GoogleAds}
+	b.conversions["new"] = []mesh.CampaignConversionsDay{}
+	for i := range 5 {
+		day := noon.Truncate(24*time.Hour).AddDate(0, 0, -i)
+		report.Rows = append(report.Rows, adreport.Row{Campaign: "New", ExternalID: "new", Status: adreport.Active, Day: day, Currency: "USD", Spend: 10_000, Impressions: 1000, Clicks: 50})
+		b.conversions["new"] = append(b.conversions["new"], mesh.CampaignConversionsDay{Day: day.Format(time.DateOnly), Conversions: 9})
+	}
+	_, err := b.campaigns.Import(t.Context(), b.tenant, campaign.Batch{Report: report, Source: campaign.FromAPI})
+	require.NoError(t, err)
+	var a allocation.Allocation
+	require.Equal(t, 201, b.call(t, b.tenant, http.MethodPost, "", `{"total_minor":900000,"days":30,
+		"campaigns":[{"campaign_id":"rich"},{"campaign_id":"thin"},{"campaign_id":"new"}]}`, &a))
+	rich, thin, young := a.Campaigns[0], a.Campaigns[1], a.Campaigns[2]
+	require.Empty(t, rich.Note)
+	require.Equal(t, 53, rich.DaysKnown, "the last seven days' conversions are still coming in")
+	require.Contains(t, thin.Note, "mostly that of the other campaigns")
+	require.Contains(t, young.Note, "varied too little")
+	require.Contains(t, young.Note, "still coming in")
+	require.Equal(t, 5, young.DaysKnown)
 }
 
 // TestOneAccountMeasuresAll: when Madan Sara cannot tell one campaign's

@@ -12,14 +12,22 @@ import (
 
 func TestKnownPosteriors(t *testing.T) {
 	t.Parallel()
+	// Days that are all alike leave what counting alone says.
+	alike := func(exposure float64) []estimate.Day {
+		days := make([]estimate.Day, 10)
+		for i := range days {
+			days[i] = estimate.Day{Count: 1, Exposure: exposure}
+		}
+		return days
+	}
 	// R: qbeta(c(.025,.975), 10.5, 90.5)
-	p, ok := estimate.Proportion([]estimate.Day{{Count: 10, Exposure: 100}})
+	p, ok := estimate.Proportion(alike(10))
 	require.True(t, ok)
 	require.InDelta(t, 0.1, p.Value, 1e-12)
 	require.InDelta(t, 0.0526, p.Low, 2e-4)
 	require.InDelta(t, 0.1700, p.High, 2e-4)
 	// The chi-squared form of Jeffreys' interval, R: 1/(qchisq(c(.975,.025), 21)/2/1000)
-	c, ok := estimate.Cost([]estimate.Day{{Count: 10, Exposure: 1000}})
+	c, ok := estimate.Cost(alike(100))
 	require.True(t, ok)
 	require.InDelta(t, 100, c.Value, 1e-9)
 	require.InDelta(t, 2000/35.4789, c.Low, 0.01)

@@ -1,6 +1,8 @@
 package estimate
 
 import (
+	"math"
+
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
@@ -29,17 +31,22 @@ func sums(days []Day) (count, exposure float64) {
 	return count, exposure
 }
 
-// priorDays is how many days' worth of belief in a dispersion of 1 a campaign
-// starts with: a few days cannot tell otherwise.
-const priorDays = 1
+// What a campaign starts with, which a few days cannot correct: priorDays' worth of
+// belief that days differ by usualVariation, relative, beside what counting does.
+const (
+	priorDays      = 1
+	usualVariation = 0.3
+)
 
 // Dispersion returns how many times more the days vary than counting alone
-// explains, at least 1. binomial says that a count is at most its exposure.
+// explains, at least 1. binomial says that a count is at most its exposure. Days
+// are in order.
 //
 // The residuals are squared as they are rather than each over its own variance:
 // that is the variance of a ratio of sums (Cochran, Sampling Techniques, 3rd ed.,
 // section 6.3), right also when large days are the unsteady ones. It is raised by
-// what Student's t exceeds the normal distribution, because it is an estimate.
+// what days that resemble the day before take away (see persistence), and by what
+// Student's t exceeds the normal distribution, because it is an estimate.
 func Dispersion(days []Day, binomial bool) float64 {
 	count, exposure := sums(days)
 	if count <= 0 || exposure <= 0 {
@@ -50,22 +57,60 @@ func Dispersion(days []Day, binomial bool) float64 {
 	if binomial {
 		variance = rate * (1 - rate)
 	}
-	squares, n := 0.0, 0.0
+	if variance <= 0 {
+		return 1
+	}
+	squares := 0.0
+	var residuals []float64
 	for _, d := range days {
 		if d.Exposure > 0 {
 			off := d.Count - d.Exposure*rate
 			squares += off * off
-			n++
+			residuals = append(residuals, off)
 		}
 	}
-	if variance <= 0 || n < 2 {
-		return 1
+	n := float64(len(residuals))
+	before := 1 + usualVariation*usualVariation*count/n*rate/variance
+	if n < 2 {
+		return before
 	}
 	found := squares / (exposure * variance) * n / (n - 1)
-	dispersion := (priorDays + (n-1)*found) / (priorDays + n - 1)
-	t := distuv.StudentsT{Sigma: 1, Nu: priorDays + n - 1}.Quantile(highQuantile)
+	lasting := persistence(residuals, 1)
+	dispersion := (priorDays*before + (n-1)*found*lasting) / (priorDays + n - 1)
+	t := distuv.StudentsT{Sigma: 1, Nu: max(1, (priorDays+n-1)/lasting)}.Quantile(highQuantile)
 	return max(1, dispersion*t*t/(z*z))
 }
+
+// persistence returns by how much the variance of a sum of days exceeds the sum
+// of their variances, at least 1, when a good day follows a good one: (1+r)/(1-r)
+// for an autocorrelation of r from a day to the next (Box, Jenkins and Reinsel,
+// Time Series Analysis, 4th ed., section 2.1.5, the sum for a first-order
+// process). r is corrected for the coefficients that were fitted to the same
+// days, which push it down by about one over the days each, and taken for 0 below
+// what chance gives one time in six.
+func persistence(residuals []float64, fitted float64) float64 {
+	n := float64(len(residuals))
+	products, squares := 0.0, 0.0
+	for i, off := range residuals {
+		squares += off * off
+		if i > 0 {
+			products += off * residuals[i-1]
+		}
+	}
+	if squares <= 0 || n < minPersistenceDays {
+		return 1
+	}
+	r := products/squares + fitted/n
+	if r < 1/math.Sqrt(n) {
+		return 1
+	}
+	const most = 0.8 // beyond it two months tell no more than a week
+	r = min(r, most)
+	return (1 + r) / (1 - r)
+}
+
+// minPersistenceDays is from how many days their resemblance is looked for.
+const minPersistenceDays = 14
 
 // z is the normal distribution's highQuantile.
 const z = 1.959964

@@ -149,18 +149,22 @@ func (r *regression) solve(dispersion float64) bool {
 	return false
 }
 
-// dispersion returns Pearson's, at least 1, and the degrees of freedom left.
+// dispersion returns Pearson's, at least 1, raised by the days' persistence, and the
+// degrees of freedom left.
 func (r *regression) dispersion() (value, freedom float64) {
 	chi := 0.0
+	residuals := make([]float64, len(r.days))
 	for i, d := range r.days {
 		mean := max(r.mean(i), 1e-9)
-		chi += (d.Count - mean) * (d.Count - mean) / mean
+		residuals[i] = (d.Count - mean) / math.Sqrt(mean)
+		chi += residuals[i] * residuals[i]
 	}
 	// The weekdays' priors leave them less than a full degree of freedom each;
 	// taking it whole errs on the side of width.
 	const used = coefficients - 1
 	freedom = max(float64(len(r.days)-used), 3)
-	return max(1, (priorDays+chi)/(priorDays+freedom)), freedom
+	lasting := persistence(residuals, 2)
+	return max(1, lasting*(priorDays+chi)/(priorDays+freedom)), max(freedom/lasting, 3)
 }
 
 func (r *regression) slope() (value, deviation float64) {

@@ -1,6 +1,7 @@
 package intelligence
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -28,8 +29,9 @@ type day struct {
 	revenue   float64 // minor units of the campaign's currency
 }
 
-// compute is a pure function of what is known of the campaign.
-func compute(h *campaign.History, e earned) *mesh.CampaignIntelligence {
+// compute is a pure function of what is known of the campaign, and of the last day
+// whose conversions are complete.
+func compute(h *campaign.History, e earned, ripe time.Time) *mesh.CampaignIntelligence {
 	days := merge(h, e)
 	from, to := "", ""
 	if !h.To.IsZero() {
@@ -48,14 +50,43 @@ func compute(h *campaign.History, e earned) *mesh.CampaignIntelligence {
 		out.PlatformConversions += d.Conversions
 	}
 	out.Revenue.Amount, out.OtherRevenue = revenue(h, e)
-	rates(out, days)
-	trends(out, days)
-	if curve, ok := response.Fit(spending(days)); ok {
+	done := complete(out, days, ripe)
+	rates(out, days, done)
+	trends(out, days, done)
+	if curve, ok := response.Fit(spending(done)); ok {
 		out.Saturation = wire(curve.Saturation())
 	}
 	out.Pacing = pacing(h, days)
-	out.Anomalies = anomalies(days)
+	out.Anomalies = anomalies(days, len(done))
+	if len(days) > 0 && len(days) < estimate.MinAnomalyDays {
+		out.Notes = append(out.Notes, fmt.Sprintf("Unlike days are looked for from %d days on.", estimate.MinAnomalyDays))
+	}
 	return out
+}
+
+// fewestRipe is below how many complete days the incomplete ones are used too, as
+// they are when nothing was earned before them: a week tells of every weekday.
+const fewestRipe = 7
+
+// complete returns the days whose conversions are, and says so.
+func complete(out *mesh.CampaignIntelligence, days []day, ripe time.Time) []day {
+	n := len(days)
+	for n > 0 && days[n-1].Date.After(ripe) {
+		n--
+	}
+	before := 0.0
+	for _, d := range days[:n] {
+		before += d.converted
+	}
+	if n < len(days) && (n < fewestRipe || before <= 0) {
+		n = len(days)
+		out.Notes = append(out.Notes, fmt.Sprintf("The conversions of the last %d days are incomplete, and there is too little before them: "+
+			"what a conversion costs looks higher than it will prove.", ripening))
+	}
+	if n > 0 {
+		out.ConversionsTo = days[n-1].Day.Day
+	}
+	return days[:n]
 }
 
 // merge puts the conversions that count on the days they were earned. Days on
@@ -133,16 +164,19 @@ func spending(days []day) []response.Day {
 	return list
 }
 
-// rates estimates what a click and a conversion take and return.
-func rates(out *mesh.CampaignIntelligence, days []day) {
+// rates estimates what a click takes, and on the days that are done a conversion
+// takes and returns.
+func rates(out *mesh.CampaignIntelligence, days, done []day) {
 	clicks, costs := make([]estimate.Day, len(days)), make([]estimate.Day, len(days))
-	conversions := make([]estimate.DayValue, len(days))
 	for i, d := range days {
 		clicks[i] = estimate.Day{Count: float64(d.Clicks), Exposure: float64(d.Impressions)}
 		costs[i] = estimate.Day{Count: float64(d.Clicks), Exposure: float64(d.SpendMinor)}
+	}
+	conversions := make([]estimate.DayValue, len(done))
+	for i, d := range done {
 		conversions[i] = estimate.DayValue{Day: estimate.Day{Count: d.converted, Exposure: float64(d.SpendMinor)}, Value: d.revenue}
 	}
-	acquisitions := make([]estimate.Day, len(days))
+	acquisitions := make([]estimate.Day, len(done))
 	for i := range conversions {
 		acquisitions[i] = conversions[i].Day
 	}
@@ -162,10 +196,12 @@ func wire(i estimate.Interval, ok bool) *mesh.Estimate {
 }
 
 // trends estimates where conversions and the click-through rate are heading.
-func trends(out *mesh.CampaignIntelligence, days []day) {
-	conversions, clicks := make([]estimate.Dated, len(days)), make([]estimate.Dated, len(days))
-	for i, d := range days {
+func trends(out *mesh.CampaignIntelligence, days, done []day) {
+	conversions, clicks := make([]estimate.Dated, len(done)), make([]estimate.Dated, len(days))
+	for i, d := range done {
 		conversions[i] = estimate.Dated{Date: d.Date, Day: estimate.Day{Count: d.converted, Exposure: 1}}
+	}
+	for i, d := range days {
 		clicks[i] = estimate.Dated{Date: d.Date, Day: estimate.Day{Count: float64(min(d.Clicks, d.Impressions)), Exposure: float64(d.Impressions)}}
 	}
 	out.Trend = wire(estimate.Trend(conversions, 1))
@@ -249,8 +285,9 @@ func pace(days []day) float64 {
 	return spent / min(week, daysBetween(days[0].Date, last))
 }
 
-// anomalies lists the days on which a metric was unlike itself, in order of time.
-func anomalies(days []day) []mesh.AdAnomaly {
+// anomalies lists the days on which a metric was unlike itself, in order of time:
+// conversions' of the first done days.
+func anomalies(days []day, done int) []mesh.AdAnomaly {
 	n := len(days)
 	dates := make([]time.Time, n)
 	spend, impressions, clicks, converted := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
@@ -266,7 +303,7 @@ func anomalies(days []day) []mesh.AdAnomaly {
 		{"spend", estimate.Amounts(dates, spend)},
 		{"impressions", estimate.Counts(dates, impressions)},
 		{"clicks", estimate.Counts(dates, clicks)},
-		{"conversions", estimate.Counts(dates, converted)},
+		{"conversions", estimate.Counts(dates[:done], converted[:done])},
 		{"ctr", estimate.Ratios(dates, clicks, impressions, clicks)},
 		{"cpc", estimate.Ratios(dates, spend, clicks, clicks)},
 	} {

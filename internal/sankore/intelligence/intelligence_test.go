@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jonboulle/clockwork"
 	"github.com/stretchr/testify/require"
 	"gonum.org/v1/gonum/stat/distuv"
 
@@ -26,6 +27,9 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 var monday = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+
+// later is when every conversion has come in.
+var later = clockwork.NewFakeClockAt(monday.AddDate(1, 0, 0))
 
 // figures is a campaign of n days in which a unit of spend is 100 minor units.
 func figures(n int, clicks, conversions func(i int) float64) *campaign.History {
@@ -71,7 +75,7 @@ func (m madanSara) Campaign(_ context.Context, _ string, request mesh.CampaignCo
 
 func ask(t *testing.T, h *campaign.History, m madanSara) *mesh.CampaignIntelligence {
 	t.Helper()
-	got, err := New(campaigns{h}, m).Campaign(t.Context(), uuid.New(), "7", time.Time{}, time.Time{})
+	got, err := New(campaigns{h}, m, later).Campaign(t.Context(), uuid.New(), "7", time.Time{}, time.Time{})
 	require.NoError(t, err)
 	return got
 }
@@ -130,7 +134,7 @@ func TestWhenMadanSaraCannotTellThePlatformIsSaid(t *testing.T) {
 			require.InDelta(t, 1.2, got.ROAS.Value, 1e-9)
 		})
 	}
-	_, err := New(campaigns{figures(3, constant(1), constant(1))}, madanSara{err: &mesh.Error{Kind: mesh.ErrCanceled}}).
+	_, err := New(campaigns{figures(3, constant(1), constant(1))}, madanSara{err: &mesh.Error{Kind: mesh.ErrCanceled}}, later).
 		Campaign(t.Context(), uuid.New(), "7", time.Time{}, time.Time{})
 	require.ErrorIs(t, err, mesh.ErrCanceled, "who gave up gets no answer")
 }

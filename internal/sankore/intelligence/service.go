@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
+	"github.com/jonboulle/clockwork"
 
 	"github.com/engardehq/madansara/internal/httpkit"
 	"github.com/engardehq/madansara/internal/sankore/campaign"
@@ -30,11 +31,21 @@ type Conversions interface {
 type Service struct {
 	campaigns   Campaigns
 	conversions Conversions
+	clock       clockwork.Clock
 }
 
 // New returns a Service on what both know.
-func New(campaigns Campaigns, conversions Conversions) *Service {
-	return &Service{campaigns: campaigns, conversions: conversions}
+func New(campaigns Campaigns, conversions Conversions, clock clockwork.Clock) *Service {
+	return &Service{campaigns: campaigns, conversions: conversions, clock: clock}
+}
+
+// ripening is for how many days, today included, conversions are still to come: a
+// visit counts on its own day, and its buyer may decide later.
+const ripening = 7
+
+// ripe is the last day whose conversions are taken for complete.
+func (s *Service) ripe() time.Time {
+	return s.clock.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -ripening)
 }
 
 // Campaign tells how a campaign fared from one day to another, both included;
@@ -48,7 +59,7 @@ func (s *Service) Campaign(ctx context.Context, tenant uuid.UUID, id string, fro
 	if err != nil {
 		return nil, err
 	}
-	return compute(h, e), nil
+	return compute(h, e, s.ripe()), nil
 }
 
 // earned asks Madan Sara, and falls back on the platform. An error is the caller's
@@ -88,6 +99,8 @@ type Spending struct {
 	Attributed []response.Day // by Madan Sara; nil when it cannot tell
 	Problem    string         // why it cannot
 	Reported   []response.Day // by the platform
+	// Ripe is the last day whose conversions are taken for complete.
+	Ripe time.Time
 }
 
 // Spending returns a campaign's days from one to another, as Campaign does.
@@ -100,7 +113,7 @@ func (s *Service) Spending(ctx context.Context, tenant uuid.UUID, id string, fro
 	if err != nil {
 		return nil, err
 	}
-	found := &Spending{Campaign: h.Campaign, Problem: e.problem, Reported: spending(merge(h, earned{source: mesh.ConversionsFromPlatform}))}
+	found := &Spending{Ripe: s.ripe(), Campaign: h.Campaign, Problem: e.problem, Reported: spending(merge(h, earned{source: mesh.ConversionsFromPlatform}))}
 	if e.source == mesh.ConversionsFromMadanSara {
 		found.Attributed = spending(merge(h, e))
 	}
@@ -160,7 +173,8 @@ func (s *Service) Register(api huma.API) {
 		OperationID: "campaign-intelligence", Method: http.MethodGet, Path: "/api/v1/campaigns/{campaign_id}/intelligence",
 		Tags: []string{"campaigns"}, Security: httpkit.Scoped("ads:read"), Summary: "How a campaign fares, with how much certainty",
 		Description: "Estimates carry 95 % credible intervals. Conversions are those that Madan Sara attributes to the campaign's visits; when it cannot " +
-			"tell them, the platform's own, and conversions_source and conversions_problem say so.",
+			"tell them, the platform's own, and conversions_source and conversions_problem say so. Those of the last 7 days are still coming in: what is " +
+			"estimated of conversions is of the days up to conversions_to. notes say what the figures are too few to tell.",
 	}, s.get)
 }
 

@@ -175,8 +175,9 @@ func Compare(days int, shares []Share, amounts, others []int64) Outcome {
 	better := 0
 	n := float64(days)
 	for k := range draws {
+		off := common(random, shares)
 		for i, s := range shares {
-			curve := s.Curve.Draw(random)
+			curve := s.Curve.draw(random, off)
 			with, without := n*curve(float64(amounts[i])/n), n*curve(float64(others[i])/n)
 			earned[k] += with
 			gains[k] += with - without

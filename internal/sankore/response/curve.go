@@ -3,6 +3,7 @@ package response
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"gonum.org/v1/gonum/stat/distuv"
@@ -30,6 +31,12 @@ type Curve struct {
 	weights [gridSize]float64 // posterior probability of each elasticity
 	shape   float64           // of V's Gamma posterior, whatever the elasticity
 	rates   [gridSize]float64 // and its rate
+
+	counted float64           // conversions, by their worth as evidence
+	logs    [gridSize]float64 // of the likelihood but for the level's part
+	// Of a curve that learned from others (see Pool): its prior's part in rates, and
+	// what the others' mean is worth in conversions.
+	pooled, sureness float64
 }
 
 func elasticity(j int) float64 { return (float64(j) + 0.5) / gridSize }
@@ -90,9 +97,8 @@ func (c *Curve) update(days []Day, weekday [7]float64, evidence []float64) {
 		conversions += evidence[i] * d.Conversions
 		prior += 0.5 * evidence[i] / float64(len(days))
 	}
-	c.shape = prior + conversions
+	c.counted, c.shape = conversions, prior+conversions
 	var logs [gridSize]float64
-	most := math.Inf(-1)
 	for j := range gridSize {
 		exposure, log := 0.0, 0.0
 		for i, d := range days {
@@ -100,11 +106,15 @@ func (c *Curve) update(days []Day, weekday [7]float64, evidence []float64) {
 			exposure += evidence[i] * g * weekday[d.Date.Weekday()]
 			log += evidence[i] * d.Conversions * math.Log(g)
 		}
-		c.rates[j] = exposure
+		c.rates[j], c.logs[j] = exposure, log
 		logs[j] = log - c.shape*math.Log(exposure)
-		most = max(most, logs[j])
 	}
-	sum := 0.0
+	c.weigh(logs)
+}
+
+// weigh sets the elasticities' probabilities to what is proportional to exp(logs).
+func (c *Curve) weigh(logs [gridSize]float64) {
+	most, sum := slices.Max(logs[:]), 0.0
 	for j, log := range logs {
 		c.weights[j] = math.Exp(log - most)
 		sum += c.weights[j]
@@ -202,15 +212,48 @@ func (c *Curve) Saturation() (estimate.Interval, bool) {
 		sum += weight
 	}
 	const moved = 0.85
-	return estimate.Interval{Value: 1 - mean, Low: 1 - high, High: 1 - low}, high-low < moved*before
+	told := high-low < moved*before
+	// An interval reaches an edge that is among the likeliest 95 %, as that of a
+	// proportion does at 0: a campaign that loses nothing must not be said to.
+	if c.likelier(0) < before {
+		low = 0
+	}
+	if c.likelier(gridSize-1) < before {
+		high = 1
+	}
+	return estimate.Interval{Value: 1 - mean, Low: 1 - high, High: 1 - low}, told
 }
 
-// Draw returns one of the curves that may be the true one.
-func (c *Curve) Draw(random *rand.Rand) func(spend float64) float64 {
+// likelier is the probability of all elasticities that are likelier than one.
+func (c *Curve) likelier(than int) (mass float64) {
+	for _, weight := range c.weights {
+		if weight > c.weights[than] {
+			mass += weight
+		}
+	}
+	return mass
+}
+
+// common draws by how much the mean that the curves learned from each other may be
+// wrong, for all of them at once; 1 when they did not.
+func common(random *rand.Rand, curves []Share) float64 {
+	sureness := 0.0
+	for _, s := range curves {
+		sureness = max(sureness, s.Curve.sureness)
+	}
+	if sureness == 0 {
+		return 1
+	}
+	return distuv.Gamma{Alpha: sureness, Beta: sureness, Src: random}.Rand()
+}
+
+// draw returns one of the curves that may be the true one, where what it learned
+// from others is off by that factor.
+func (c *Curve) draw(random *rand.Rand, off float64) func(spend float64) float64 {
 	at, j := random.Float64(), 0
 	for ; j < gridSize-1 && at > c.weights[j]; j++ {
 		at -= c.weights[j]
 	}
-	level := distuv.Gamma{Alpha: c.shape, Beta: c.rates[j], Src: random}.Rand()
+	level := distuv.Gamma{Alpha: c.shape, Beta: c.rates[j] + c.pooled*(1/off-1), Src: random}.Rand()
 	return func(spend float64) float64 { return level * shapeAt(j, spend/c.MeanSpend) }
 }

@@ -18,6 +18,9 @@
 // no chain, no seed, no start values. Each weekday has a factor of its own, so that
 // quiet Sundays with less spend are not taken for an answer to spend.
 //
+// The curves of one allocation then learn from each other (see [Pool]): of many
+// campaigns with few conversions, the best are those that were lucky.
+//
 // # The allocation
 //
 // The posterior mean of concave curves is concave, so the budget that maximises
