@@ -71,7 +71,7 @@ func TestGoodDaysFollowGoodDays(t *testing.T) {
 }
 
 // TestOneDayIsNotAllDays: a day's thousands of clicks are one draw of how days
-// are. Taken for thousands of draws, they covered 40 % of the truths.
+// are. Taken for thousands of draws, they covered 25 % of the truths.
 func TestOneDayIsNotAllDays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(17)
