@@ -118,6 +118,7 @@ func (a *App) serveMadanSara(models *attribution.Service, signer *tracking.Signe
 	a.closing(ingest.Close)
 	a.opts.Telemetry.Registry.MustRegister(ingest.Collector())
 	a.opts.Telemetry.Watch("ingest_waiting_events", "Events that wait for their transaction.", ingest.Waiting)
+	a.opts.Telemetry.Watch("ingest_reading_bytes", "Bytes that have arrived of bodies that are still being read.", ingest.Reading)
 	ingest.Handle(router.Mux())
 	tracking.New(a.db, signer, facts, clock).Routes(router.Mux())
 	router.Handle("GET "+TrackerPath, tracker.Handler())

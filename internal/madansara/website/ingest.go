@@ -77,6 +77,9 @@ func (in *Ingest) Close(ctx context.Context) error { return in.queue.close(ctx) 
 // Collector publishes what became of the events this process was sent.
 func (in *Ingest) Collector() prometheus.Collector { return in.queue.written }
 
+// Reading returns how many bytes have arrived of bodies that are still being read, for metrics.
+func (in *Ingest) Reading() int { return int(in.reading.Load()) }
+
 // Waiting returns how many events wait for a transaction, for metrics.
 func (in *Ingest) Waiting() int { return in.queue.waitingEvents() }
 

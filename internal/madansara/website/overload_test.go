@@ -105,15 +105,17 @@ func TestBodiesThatDoNotEndAreBounded(t *testing.T) {
 	for range 2 {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp4", strings.TrimPrefix(b.url, "http://"))
 		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() }) // the server would wait for the rest of a body
 		conns = append(conns, conn)
 		_, err = fmt.Fprintf(conn, "POST /v1/batch HTTP/1.1\r\nHost: x\r\nAuthorization: Basic bWluZTo=\r\nContent-Length: 400000\r\n\r\n%s", strings.Repeat(" ", 349_990))
 		require.NoError(t, err)
 	}
+	// Before both have arrived, what is sent beside them could turn one of them away.
+	require.Eventually(t, func() bool { return b.ingest.Reading() == 2*349_990 }, time.Minute, time.Millisecond)
 	body := `{"event":"x","anonymousId":"a","properties":{"a":"` + strings.Repeat("a", 1000) + `"}}`
-	require.Eventually(t, func() bool {
-		a, err := b.send("mine", "/v1/track", body)
-		return err == nil && a.status == 503 && a.header.Get("Retry-After") != ""
-	}, 10*time.Second, time.Millisecond)
+	turnedAway := b.post("mine", "/v1/track", body)
+	require.Equal(t, 503, turnedAway.status, turnedAway.body)
+	require.NotEmpty(t, turnedAway.header.Get("Retry-After"))
 	for _, conn := range conns {
 		require.NoError(t, conn.Close())
 	}
