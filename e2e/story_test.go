@@ -59,7 +59,7 @@ func signUp(t *testing.T, page *browser.Page, shop string) {
 	page.Run(t, chromedp.Navigate(shop+"/?utm_source=instagram"))
 	page.Follow(t, chromedp.Click(chromedp.CSS(`#stall a[href^="/product/"]`)))
 	page.Run(t, chromedp.Navigate(shop+"/#offers"),
-		chromedp.SendKeys(chromedp.ID("offer-email"), customer), chromedp.Click(chromedp.ID("consent")))
+		browser.Type(chromedp.ID("offer-email"), customer), chromedp.Click(chromedp.ID("consent")))
 	page.Follow(t, chromedp.Click(chromedp.ID("sign-up")))
 	page.Screenshot(t, "signed-up")
 }
@@ -68,7 +68,7 @@ func logIn(t *testing.T, page *browser.Page, madansara *running) {
 	t.Helper()
 	email, password := madansara.logIn(t)
 	page.Run(t, chromedp.Navigate(madansara.url(t, "Dashboard")+"/login"),
-		chromedp.SendKeys(chromedp.ID("email"), email), chromedp.SendKeys(chromedp.ID("password"), password))
+		browser.Type(chromedp.ID("email"), email), browser.Type(chromedp.ID("password"), password))
 	page.Follow(t, chromedp.Submit(chromedp.ID("password")))
 	page.Run(t, chromedp.WaitVisible(chromedp.ID("content")))
 }
@@ -92,7 +92,7 @@ func startCampaign(t *testing.T, page *browser.Page, dashboard, shop string) {
 
 	page.Run(t, chromedp.Navigate(dashboard+"/campaigns/new"),
 		chromedp.SetValue(chromedp.ID("name"), "Come back for coffee"),
-		chromedp.SendKeys(chromedp.ID("segment"), "Signed"), chromedp.SendKeys(chromedp.ID("template"), "Coffee"))
+		browser.Type(chromedp.ID("segment"), "Signed"), browser.Type(chromedp.ID("template"), "Coffee"))
 	page.Screenshot(t, "campaign")
 	page.Follow(t, chromedp.Click(chromedp.CSS("form.card button.primary")))
 	page.Run(t, chromedp.Click(chromedp.CSS("[popovertarget=start]")), chromedp.WaitVisible(chromedp.ID("start")))
@@ -159,7 +159,7 @@ func openAndBuy(t *testing.T, page *browser.Page, madansara *running, m mail) {
 	require.NotEmpty(t, arrived.Query().Get("ms_message"))
 	page.Follow(t, chromedp.Click(chromedp.ID("add")))
 	page.Follow(t, chromedp.Click(chromedp.ID("to-checkout")))
-	page.Run(t, chromedp.SendKeys(chromedp.ID("name"), "Rose Jean"), chromedp.SendKeys(chromedp.ID("email"), customer))
+	page.Run(t, browser.Type(chromedp.ID("name"), "Rose Jean"), browser.Type(chromedp.ID("email"), customer))
 	page.Follow(t, chromedp.Click(chromedp.ID("buy")))
 	page.Run(t, chromedp.WaitVisible(chromedp.ID("order-id")))
 	page.Screenshot(t, "bought")

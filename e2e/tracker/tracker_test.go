@@ -104,12 +104,12 @@ func TestVisitBecomesAContactAndAConversion(t *testing.T) {
 	w := start(t)
 	page := browser.New(t).Page(t)
 	page.Run(t, chromedp.Navigate(w.shop+"/?utm_source=instagram&utm_medium=social&utm_campaign=noel"),
-		chromedp.SendKeys(chromedp.ID("offer-email"), "rose@example.org"), chromedp.Click(chromedp.ID("consent")))
+		browser.Type(chromedp.ID("offer-email"), "rose@example.org"), chromedp.Click(chromedp.ID("consent")))
 	page.Follow(t, chromedp.Click(chromedp.ID("sign-up")))
 	page.Run(t, chromedp.Navigate(w.shop+"/product/coffee"))
 	page.Follow(t, chromedp.Click(chromedp.ID("add")))
 	page.Follow(t, chromedp.Click(chromedp.ID("to-checkout")))
-	page.Run(t, chromedp.SendKeys(chromedp.ID("name"), "Rose Jean"), chromedp.SendKeys(chromedp.ID("email"), "rose@example.org"))
+	page.Run(t, browser.Type(chromedp.ID("name"), "Rose Jean"), browser.Type(chromedp.ID("email"), "rose@example.org"))
 	page.Follow(t, chromedp.Click(chromedp.ID("buy")))
 	order := browser.Get(t, page, chromedp.Text(chromedp.ID("order-id")))
 	require.Empty(t, page.Problems())
@@ -138,7 +138,7 @@ func TestVisitorWithGlobalPrivacyControlLeavesNoTrace(t *testing.T) {
 	page.Run(t, chromedp.Navigate(w.shop+"/product/soap"))
 	page.Follow(t, chromedp.Click(chromedp.ID("add")))
 	page.Follow(t, chromedp.Click(chromedp.ID("to-checkout")))
-	page.Run(t, chromedp.SendKeys(chromedp.ID("name"), "Ann"), chromedp.SendKeys(chromedp.ID("email"), "ann@example.org"))
+	page.Run(t, browser.Type(chromedp.ID("name"), "Ann"), browser.Type(chromedp.ID("email"), "ann@example.org"))
 	page.Follow(t, chromedp.Click(chromedp.ID("buy")))
 	require.Contains(t, browser.Get(t, page, chromedp.Title()), "Mèsi")
 	// Another visitor's page view, made later, has come: so would hers have.

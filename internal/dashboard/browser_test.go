@@ -18,7 +18,7 @@ func enter(t *testing.T, b *bundle, page *browser.Page) {
 	page.Run(t, chromedp.Navigate(b.server.URL+"/login"))
 	page.Screenshot(t, "login")
 	page.Run(t,
-		chromedp.SendKeys(chromedp.ID("email"), b.email), chromedp.SendKeys(chromedp.ID("password"), password),
+		browser.Type(chromedp.ID("email"), b.email), browser.Type(chromedp.ID("password"), password),
 		chromedp.Submit(chromedp.ID("password")), chromedp.WaitVisible(chromedp.ID("content")))
 }
 
@@ -114,7 +114,7 @@ func TestBrowser(t *testing.T) {
 		page.Run(t, chromedp.Click(chromedp.CSS(`[popovertarget=pause]`)), chromedp.WaitVisible(chromedp.ID("pause")))
 		page.Screenshot(t, "campaign-pause")
 		visit(t, b, page, "campaign-new", "/campaigns/new")
-		page.Run(t, chromedp.SendKeys(chromedp.ID("segment"), "Signed"), chromedp.WaitVisible(chromedp.CSS("#members .hint")))
+		page.Run(t, browser.Type(chromedp.ID("segment"), "Signed"), chromedp.WaitVisible(chromedp.CSS("#members .hint")))
 		require.Contains(t, browser.Eval[string](t, page, `document.querySelector("#members").textContent`), "in it now")
 		page.Screenshot(t, "campaign-new")
 		require.Empty(t, page.Problems())
@@ -148,7 +148,7 @@ func TestBrowser(t *testing.T) {
 		page := chromium.Page(t)
 		page.Resize(t, desk)
 		enter(t, b, page)
-		page.Run(t, chromedp.Navigate(b.server.URL+"/settings"), chromedp.SendKeys(chromedp.CSS(`form[action="/settings/keys"] input[name=name]`), "Shop"),
+		page.Run(t, chromedp.Navigate(b.server.URL+"/settings"), browser.Type(chromedp.CSS(`form[action="/settings/keys"] input[name=name]`), "Shop"),
 			chromedp.Click(chromedp.CSS(`form[action="/settings/keys"] button`)), chromedp.WaitVisible(chromedp.ID("token")))
 		page.Screenshot(t, "settings")
 		page.Run(t, chromedp.Click(chromedp.CSS(`[data-copy=snippet]`)))

@@ -156,7 +156,7 @@ func TestTheMemoryInABrowser(t *testing.T) {
 		b.remember(t, b.tenant, zerodb.Item{Agent: "walker_" + long[:150], Type: zerodb.Episodic, Subject: long[:190], Content: strconv.Itoa(i) + " " + long + " and words that wrap, many of them, so that a row grows", ValidFrom: b.clock.Now().Add(-time.Duration(i+100) * time.Hour)})
 	}
 	visit(t, b, page, "memory", "/memory")
-	page.Run(t, chromedp.SendKeys(chromedp.ID("q"), "which channel does Marie prefer?"), chromedp.WaitVisible(chromedp.CSS(".why")),
+	page.Run(t, browser.Type(chromedp.ID("q"), "which channel does Marie prefer?"), chromedp.WaitVisible(chromedp.CSS(".why")),
 		chromedp.WaitVisible(chromedp.Search(`//span[contains(., "The best first")]`)))
 	// Each letter typed may still renew the list: the explanation is opened when the address has the whole query.
 	browser.Eval[bool](t, page, `new Promise((done) => (function look() {

@@ -98,7 +98,7 @@ func TestTracker(t *testing.T) {
 		for _, id := range []string{"text", "inner", "named", "private", "email", "password", "area", "choice", "label"} {
 			b.page.Run(t, js(fmt.Sprintf(`document.getElementById(%q).click()`, id)))
 		}
-		b.page.Run(t, chromedp.SendKeys(chromedp.ID("email"), "x"))
+		b.page.Run(t, browser.Type(chromedp.ID("email"), "x"))
 		b.page.Follow(t, chromedp.Click(chromedp.ID("next")))
 		// A label's click is also its input's, which bubbles back to it.
 		events := b.rec.wait(t, "page", "track Element Clicked", "track Basket Opened", "track Label Clicked", "track Label Clicked", "track Element Clicked", "page")

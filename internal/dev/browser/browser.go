@@ -199,6 +199,16 @@ func Eval[T any](t *testing.T, p *Page, expression string) T {
 	return Get(t, p, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
+// Type enters the text into the element the selector finds, once it is visible.
+// It stands in for chromedp.SendKeys, which (v0.23.0) reads an element's
+// attributes without its lock, for file inputs: a data race with any page that
+// changes the attributes of its inputs.
+func Type[S chromedp.Selectable](selector S, text string) chromedp.Action[chromedp.Void] {
+	return chromedp.QueryAfter(selector, func(ctx context.Context, target *chromedp.Target, nodes []*chromedp.Node) (chromedp.Void, error) {
+		return chromedp.KeyEventNode(nodes[0], text)(ctx, target)
+	}, chromedp.NodeVisible)
+}
+
 // Resize shows the page at that size.
 func (p *Page) Resize(t *testing.T, size Size) {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"image/png"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -25,6 +26,10 @@ func TestBrowser(t *testing.T) {
 			w.Header().Set("Content-Type", "text/html")
 			fmt.Fprint(w, `<!doctype html><link rel=icon href="data:,"><script>console.error("spoilt", 7)</script>
 				<script src="/missing.js"></script><img src="http://cdn.example/x.png"><script>nowhere()</script>`)
+		case "/restless":
+			w.Header().Set("Content-Type", "text/html")
+			fmt.Fprint(w, `<!doctype html><link rel=icon href="data:,"><input id=name><script>
+				setInterval(() => document.querySelector("#name").toggleAttribute("aria-busy"), 1)</script>`)
 		default:
 			http.NotFound(w, r)
 		}
@@ -48,6 +53,16 @@ func TestBrowser(t *testing.T) {
 		for _, complaint := range []string{`"spoilt" 7`, "404", "/missing.js", "ERR_NAME_NOT_RESOLVED", "nowhere is not defined"} {
 			require.Contains(t, problems, complaint)
 		}
+	})
+
+	t.Run("types into a field whose attributes change", func(t *testing.T) {
+		t.Parallel()
+		page := chromium.Page(t)
+		page.Run(t, chromedp.Navigate(site.URL+"/restless"))
+		for range 12 {
+			page.Run(t, browser.Type(chromedp.ID("name"), "ab"))
+		}
+		require.Equal(t, strings.Repeat("ab", 12), browser.Eval[string](t, page, `document.querySelector("#name").value`))
 	})
 
 	t.Run("pages are different visitors, tabs the same", func(t *testing.T) {
