@@ -67,7 +67,9 @@ func (a *App) workMadanSara(models *attribution.Service, letters *outreach.Lette
 		return kept, err
 	}
 	a.opts.Telemetry.Registry.MustRegister(sender.Collector())
-	outbox.NewDelivery(a.db, a.mesh.Sync(), clock, outbox.Config{Logger: logger}).RegisterWorkers(workers)
+	delivery := outbox.NewDelivery(a.db, a.mesh.Sync(), clock, outbox.Config{Logger: logger})
+	delivery.RegisterWorkers(workers)
+	a.opts.Telemetry.Registry.MustRegister(delivery.Collector())
 	if err := a.makeQueue(workers, map[string]river.QueueConfig{
 		river.QueueDefault: {MaxWorkers: 4},
 		outreach.Queue:     {MaxWorkers: 8},

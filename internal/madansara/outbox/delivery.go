@@ -37,7 +37,7 @@ func (deliverArgs) InsertOpts() river.InsertOpts {
 
 // Config bounds a delivery; zero values are the defaults.
 type Config struct {
-	Parallel int           // pushes at a time for one tenant; 0: 16
+	Parallel int           // pushes at a time of all tenants, at most; 0: 32
 	Attempts int           // over one fact before it has failed; 0: 24, which is about 13 hours
 	Slice    time.Duration // a run's time before other tenants' turn; 0: 15 s
 	// Lease is how long a customer taken by a run is no other's; a run uses at
@@ -58,7 +58,7 @@ func (c Config) withDefaults() Config {
 			*value = fallback
 		}
 	}
-	orInt(&c.Parallel, 16)
+	orInt(&c.Parallel, 32)
 	orInt(&c.Attempts, 24)
 	orTime(&c.Slice, 15*time.Second)
 	orTime(&c.Lease, time.Minute)
@@ -75,11 +75,13 @@ type Delivery struct {
 	core  mesh.Sync
 	clock clockwork.Clock
 	cfg   Config
+	pace  *pace
 }
 
 // NewDelivery returns the delivery of db's facts to core.
 func NewDelivery(db *engardedb.DB, core mesh.Sync, clock clockwork.Clock, cfg Config) *Delivery {
-	return &Delivery{db: db, core: core, clock: clock, cfg: cfg.withDefaults()}
+	cfg = cfg.withDefaults()
+	return &Delivery{db: db, core: core, clock: clock, cfg: cfg, pace: newPace(cfg.Parallel)}
 }
 
 // RegisterWorkers adds the jobs that this package works.

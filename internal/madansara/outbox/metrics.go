@@ -11,6 +11,13 @@ import (
 // counts it when asked. When it can't say in a second, nothing is published.
 func (o *Outbox) Collector() prometheus.Collector { return collector{o} }
 
+// Collector publishes how many pushes this process allows at once.
+func (d *Delivery) Collector() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "outbox_pushes_allowed", Help: "Pushes to Core that may be under way at once: 1 where more bring nothing, and after Core was away.",
+	}, func() float64 { return float64(d.pace.limit()) })
+}
+
 type collector struct{ outbox *Outbox }
 
 var (

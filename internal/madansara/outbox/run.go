@@ -172,11 +172,17 @@ func (r *run) push(ctx context.Context, lanes []*lane) {
 
 func (r *run) pushLane(ctx context.Context, l *lane) {
 	for _, fact := range l.facts {
-		if fact.failed || r.over(ctx) {
+		if fact.failed || r.pace.enter(ctx) != nil {
 			return
 		}
+		if r.over(ctx) {
+			r.pace.leave(0)
+			return
+		}
+		began := r.clock.Now()
 		_, err := r.core.Push(ctx, fact.SyncFact)
 		outcome := judge(err)
+		r.pace.leave(r.tells(outcome, began))
 		r.note(outcome, err)
 		switch outcome {
 		case delivered:
@@ -191,6 +197,19 @@ func (r *run) pushLane(ctx context.Context, l *lane) {
 		}
 		return
 	}
+}
+
+// tells is how long a push that began then took, 0 when that says nothing of what
+// pushes cost. One that finds Core away lets the pace begin anew.
+func (r *run) tells(outcome verdict, began time.Time) time.Duration {
+	switch outcome {
+	case delivered, refused:
+		return r.clock.Since(began)
+	case away:
+		r.pace.slow()
+	case later:
+	}
+	return 0
 }
 
 // over reports whether no more should be pushed.
