@@ -39,10 +39,13 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{cfg: cfg}
-	pgxCfg.AfterRelease = func(conn *pgx.Conn) bool {
+	// Looked at before a use and not after one: pgxpool releases with an
+	// AfterRelease in a goroutine of its own, which costs as much as a small read and
+	// lets whoever asks next find the pool empty.
+	pgxCfg.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) {
 		// Somebody's statement left the application role; the server tells us so
 		// by itself, and the next user must not inherit it.
-		return cfg.Role == "" || conn.PgConn().ParameterStatus("is_superuser") != "on"
+		return cfg.Role == "" || conn.PgConn().ParameterStatus("is_superuser") != "on", nil
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, pgxCfg)
 	if err != nil {
