@@ -194,16 +194,17 @@ func (m *measurement) load(ctx context.Context, opts Options) error {
 		{Phase{Name: "cut off", Share: .10}, func() error { m.rig.Proxy.Heal(); m.rig.Proxy.Cut(); return nil }},
 	}
 	var clients sync.WaitGroup
-	next, began := 0, time.Now()
-	for _, phase := range phases {
+	next, began, attempts := 0, time.Now(), make([]float64, len(phases))
+	for i := range phases {
+		phase := &phases[i]
+		// What happens to Core happens beside the load, which must not wait for it.
+		entered := make(chan error, 1)
+		go func() {
+			before, err := m.rig.Sample(ctx)
+			attempts[i] = before.Attempts
+			entered <- errors.Join(err, phase.enter())
+		}()
 		m.set(phase.Name)
-		before, err := m.rig.Sample(ctx)
-		if err != nil {
-			return err
-		}
-		if err := phase.enter(); err != nil {
-			return err
-		}
 		phase.Begin = time.Since(m.began)
 		for end := next + int(phase.Share*float64(opts.Conversions)); next < end; next++ {
 			n, due := next, began.Add(time.Duration(next)*time.Second/time.Duration(m.result.PerSecond))
@@ -214,23 +215,19 @@ func (m *measurement) load(ctx context.Context, opts Options) error {
 			}
 			clients.Go(func() { m.track(ctx, n, phase.Name, due) })
 		}
-		clients.Wait()
-		if err := m.failure(); err != nil {
-			return err
-		}
 		phase.End = time.Since(m.began)
-		after, err := m.rig.Sample(ctx)
-		if err != nil {
+		if err := errors.Join(<-entered, m.failure()); err != nil {
 			return err
 		}
-		if strings.HasPrefix(phase.Name, "dead") {
-			m.result.InOutage = after.Attempts - before.Attempts
-		}
+	}
+	clients.Wait()
+	m.rig.Proxy.Heal()
+	for _, phase := range phases {
 		phase.P50, phase.P99 = m.quantiles(phase.Name)
 		m.result.Phases = append(m.result.Phases, phase.Phase)
 	}
-	m.rig.Proxy.Heal()
-	return nil
+	m.result.InOutage = attempts[2] - attempts[1]
+	return m.failure()
 }
 
 func (m *measurement) track(ctx context.Context, n int, phase string, due time.Time) {
