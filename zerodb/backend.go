@@ -125,6 +125,9 @@ type Candidate struct {
 	// and types: for every candidate, not just the best by text. The frequencies in it are of
 	// memories in whatever state, and may be estimated.
 	Text, Coverage float64
+	// Found has the bit i set when the memory has the search's i-th term. 0 makes the
+	// search look into the content of those it returns.
+	Found uint64
 }
 
 // Facts are the parts of a memory that its rank depends on.

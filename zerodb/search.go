@@ -143,20 +143,31 @@ func hits(ctx context.Context, r Reader, best []ranked, terms []string, filter *
 			continue
 		}
 		if b.why.Text != nil {
-			b.why.Text.Terms = common(terms, m.Content)
+			b.why.Text.Terms = common(terms, b.candidate.Found, m.Content)
 		}
 		list = append(list, Hit{Memory: *m, Score: b.score, Explanation: b.why})
 	}
 	return list, nil
 }
 
-func common(terms []string, content string) []string {
-	has := Terms(content)
-	return slices.DeleteFunc(slices.Clone(terms), func(term string) bool { return !slices.Contains(has, term) })
+// common returns the terms found, which cutting the content into words again tells when the back end did not.
+func common(terms []string, found uint64, content string) []string {
+	has := func(i int) bool { return found&(1<<i) != 0 }
+	if found == 0 {
+		words := Terms(content)
+		has = func(i int) bool { return slices.Contains(words, terms[i]) }
+	}
+	list := make([]string, 0, len(terms))
+	for i, term := range terms {
+		if has(i) {
+			list = append(list, term)
+		}
+	}
+	return list
 }
 
 func uniqueTerms(text string) []string {
-	const most = 64 // a longer query is a document: its first words must do
+	const most = 64 // a longer query is a document: its first words must do; Candidate.Found has 64 bits
 	var unique []string
 	seen := map[string]bool{}
 	for _, term := range Terms(text) {

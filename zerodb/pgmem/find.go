@@ -144,7 +144,10 @@ type textScores struct {
 	touched []uint32
 }
 
-type textScore struct{ score, coverage float64 }
+type textScore struct {
+	score, coverage float64
+	found           uint64 // the terms, by their bits
+}
 
 var textPool = sync.Pool{New: func() any { return new(textScores) }}
 
@@ -180,6 +183,7 @@ func (f *finder) find(x *index) {
 			}
 			at.score += idf * float64(p.weight)
 			at.coverage += idf
+			at.found |= 1 << i
 		}
 	}
 	words := newBest(f.search.Limit, f.text.least(), x.rows)
@@ -248,6 +252,7 @@ func (f *finder) ofRows(x *index, s *slab, scores *textScores, rows *best) []zer
 		c.ID, c.Facts = r.id, r.facts()
 		if c.Text = scores.rows[found.row].score; c.Text > 0 {
 			c.Coverage = min(scores.rows[found.row].coverage/f.all, 1)
+			c.Found = scores.rows[found.row].found
 		}
 		if s != nil && r.model == s.number {
 			c.Cosine, c.HasCosine = float64(zerodb.Dot(f.search.Vector, s.vector(r.vector))), true

@@ -2,6 +2,7 @@ package zerodbtest
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,7 +87,15 @@ func testScores(t *testing.T, b *bundle) {
 		if w.Text != nil {
 			without *= 1 - w.Text.Coverage
 			fusion += 1 / (60 + float64(w.Text.Rank))
-			require.NotEmpty(t, w.Text.Terms)
+			words := zerodb.Terms(hit.Memory.Content)
+			var found []string
+			for _, term := range zerodb.Terms("who bought red bags") {
+				if slices.Contains(words, term) {
+					found = append(found, term)
+				}
+			}
+			require.NotEmpty(t, found)
+			require.Equal(t, found, w.Text.Terms)
 		}
 		require.InDelta(t, 1-without, w.Evidence, 1e-9)
 		require.InDelta(t, fusion*61/signals, w.Fusion, 1e-9)
