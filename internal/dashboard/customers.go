@@ -107,6 +107,22 @@ func (d *Dashboard) customer(w http.ResponseWriter, r *http.Request, v *view) er
 	return d.render(w, r, http.StatusOK, customerView(&page))
 }
 
+func (d *Dashboard) eraseCustomer(w http.ResponseWriter, r *http.Request, v *view) error {
+	v.Section = "customers"
+	if err := needs(v.CanErase); err != nil {
+		return err
+	}
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	if _, err := d.Contacts.Erase(r.Context(), v.Tenant, id, v.Actor); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/customers?done=erased", http.StatusSeeOther)
+	return nil
+}
+
 // shownElsewhere are the traits that stand in a customer's heading, among the
 // identities or as the consent.
 var shownElsewhere = []string{"email", "first_name", "last_name", "firstName", "lastName", "name", "marketing_consent", "email_consent"}

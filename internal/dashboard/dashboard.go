@@ -68,9 +68,10 @@ func (d *Dashboard) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("POST /logout", d.logOut)
 
 	pages := map[string]pageHandler{
-		"GET /{$}":            d.overview,
-		"GET /customers":      d.customers,
-		"GET /customers/{id}": d.customer,
+		"GET /{$}":                   d.overview,
+		"GET /customers":             d.customers,
+		"GET /customers/{id}":        d.customer,
+		"POST /customers/{id}/erase": d.eraseCustomer,
 
 		"GET /campaigns":               d.campaigns,
 		"GET /campaigns/new":           d.newCampaign,
@@ -123,9 +124,11 @@ type view struct {
 	Zone     *time.Location
 	Now      time.Time // in Zone
 	User     string
+	Actor    string // the user as records name them
 	Theme    string // "light", "dark"; empty follows the system
 	Notice   string
 	CanWrite bool // outreach:write
+	CanErase bool // contacts:write
 	CanAdmin bool // every scope
 	// CanRecall and CanRemember are memory:read and memory:write.
 	CanRecall, CanRemember bool
@@ -167,8 +170,8 @@ func (d *Dashboard) sendToLogin(w http.ResponseWriter, r *http.Request) {
 
 func (d *Dashboard) newView(r *http.Request, principal httpkit.Principal) (*view, error) {
 	v := &view{
-		Tenant: principal.Tenant, User: principal.Name, Theme: theme(r), Zone: time.UTC, Now: d.Clock.Now().UTC(),
-		Notice: notices[r.URL.Query().Get("done")], CanWrite: principal.Allows("outreach:write"), CanAdmin: principal.Allows("*"),
+		Tenant: principal.Tenant, User: principal.Name, Actor: principal.ID, Theme: theme(r), Zone: time.UTC, Now: d.Clock.Now().UTC(),
+		Notice: notices[r.URL.Query().Get("done")], CanWrite: principal.Allows("outreach:write"), CanErase: principal.Allows("contacts:write"), CanAdmin: principal.Allows("*"),
 		CanRecall: principal.Allows("memory:read"), CanRemember: principal.Allows("memory:write"),
 	}
 	err := d.read(r.Context(), v, func(ctx context.Context, q *dashboarddb.Queries) error {
@@ -201,6 +204,7 @@ var notices = map[string]string{
 	"resolved":  "Noted: the message's fate is decided.",
 	"corrected": "The correction is saved. It takes the place of the version before.",
 	"forgotten": "The memory is forgotten, every version of it.",
+	"erased":    "The person is erased. What the agents remember goes right after; its receipt stands on the Memory page.",
 	"revoked":   "The key is revoked. Requests that carry it are refused.",
 }
 

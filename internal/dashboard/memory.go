@@ -383,7 +383,12 @@ func erasureSays(e memory.Erased) string {
 	parts := make([]string, 0, len(memoryTypes))
 	for _, t := range memoryTypes {
 		if n := e.ByType[string(t.Type)]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%s %s", count(int64(n)), strings.ToLower(t.Name)))
+			one := strings.ToLower(t.Name)
+			many := one
+			if t.Type == zerodb.Semantic || t.Type == zerodb.Episodic || t.Type == zerodb.Procedural { // the others are adjectives
+				many += "s"
+			}
+			parts = append(parts, plural(int64(n), one, many))
 		}
 	}
 	says := plural(int64(e.Erased), "memory", "memories")
@@ -401,6 +406,20 @@ func erasureCause(cause string) string {
 		return "The contact was erased"
 	}
 	return "Asked for"
+}
+
+// requester says for people who asked for something; the records name them by id.
+func (v *view) requester(by string) string {
+	switch {
+	case by == v.Actor:
+		return "you"
+	case strings.HasPrefix(by, "user "):
+		return "another user"
+	case strings.HasPrefix(by, "key "):
+		return "an API key"
+	default:
+		return clip(by, 60)
+	}
 }
 
 func eraseHref(subject string) string { return "/memory/erase?subject=" + url.QueryEscape(subject) }

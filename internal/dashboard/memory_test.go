@@ -122,7 +122,8 @@ func TestASubjectIsErasedFromThePage(t *testing.T) {
 	page := b.get(t, "/memory")
 	page.hides(t, "Marie Pierre")
 	page.shows(t, "Erasures") // the receipt is kept
-	page.shows(t, "4 memories: ")
+	page.shows(t, "4 memories: 2 facts, 2 events")
+	page.shows(t, "by you")
 	page.hides(t, "evil@example.net")
 }
 
@@ -185,5 +186,8 @@ func TestTheMemoryInABrowser(t *testing.T) {
 		chromedp.WaitVisible(chromedp.ID("erase")), chromedp.Click(chromedp.CSS(`#erase button[type=submit]`)), chromedp.WaitVisible(chromedp.ID("receipt")))
 	noSideways(t, page)
 	page.Screenshot(t, "memory-receipt-phone")
+	visit(t, b, page, "memory-receipts", "/memory?type=working")
+	page.Run(t, chromedp.WaitVisible(chromedp.ID("erasures")))
+	noSideways(t, page)
 	require.Empty(t, page.Problems())
 }

@@ -155,6 +155,24 @@ func TestCustomersAreFoundAndPaged(t *testing.T) {
 	require.Equal(t, http.StatusOK, b.get(t, "/customers?page=99999999999").status)
 }
 
+func TestAPersonIsErasedFromTheirPage(t *testing.T) {
+	t.Parallel()
+	b := setup(t).logIn(t)
+	marie := b.addContact(t, b.tenant, "marie@example.org", "Marie", "Jean", "{}")
+	other, _ := b.company(t, "Another")
+	stranger := b.addContact(t, other, "secret@example.org", "Not", "Yours", "{}")
+	page := "/customers/" + marie.String()
+	b.get(t, page).shows(t, "Erase Marie Jean?")
+	require.Equal(t, http.StatusNotFound, b.post(t, "/customers/"+stranger.String()+"/erase", nil).status)
+
+	answer := b.post(t, page+"/erase", nil)
+	require.Equal(t, http.StatusSeeOther, answer.status)
+	b.get(t, answer.header.Get("Location")).shows(t, "The person is erased.")
+	require.Equal(t, http.StatusNotFound, b.get(t, page).status)
+	b.get(t, "/customers").hides(t, "marie@example.org")
+	require.Equal(t, http.StatusNotFound, b.post(t, page+"/erase", nil).status)
+}
+
 func TestPeriodsThatCannotBeShown(t *testing.T) {
 	t.Parallel()
 	b := setup(t).logIn(t)
@@ -297,7 +315,7 @@ func TestAViewerChangesNothing(t *testing.T) {
 		require.Equal(t, want, b.get(t, path).status, path)
 	}
 	b.get(t, "/settings").hides(t, "Create a key")
-	for _, path := range []string{"/campaigns", "/segments", "/templates", "/settings/keys", "/campaigns/" + id().String() + "/start"} {
+	for _, path := range []string{"/campaigns", "/segments", "/templates", "/settings/keys", "/campaigns/" + id().String() + "/start", "/customers/" + id().String() + "/erase"} {
 		require.Equal(t, http.StatusForbidden, b.post(t, path, url.Values{"name": {"x"}}).status, path)
 	}
 }

@@ -26,11 +26,12 @@ type Accounts interface {
 	RevokeKey(ctx context.Context, tenant, id uuid.UUID) error
 }
 
-// Contacts knows who people are.
+// Contacts knows who people are, and erases them.
 type Contacts interface {
 	Get(ctx context.Context, tenant, id uuid.UUID) (contact.Contact, error)
 	ByID(ctx context.Context, tenant uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]contact.Contact, error)
 	List(ctx context.Context, tenant, cursor uuid.UUID, email string, limit int) ([]contact.Contact, error)
+	Erase(ctx context.Context, tenant, id uuid.UUID, by string) (contact.Erased, error)
 }
 
 // Conversions reports what people did and what earned it. Every figure of the
