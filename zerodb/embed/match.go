@@ -1,6 +1,7 @@
 package embed
 
 import (
+	"github.com/engardehq/madansara/zerodb"
 	"github.com/engardehq/madansara/zerodb/embed/terms"
 )
 
@@ -49,21 +50,10 @@ func nearest(word readWord, others []readWord) float64 {
 		if others[i].stem == word.stem {
 			return 1
 		}
-		best = max(best, product(word.vector, others[i].vector))
+		best = max(best, zerodb.Dot(word.vector[:], others[i].vector[:]))
 	}
 	above := float64((best - unrelated) / (1 - unrelated))
 	return above * above
-}
-
-func product(a, b *[wordDimension]float32) float32 {
-	var s0, s1, s2, s3 float32
-	for i := 0; i < wordDimension; i += 4 {
-		s0 += a[i] * b[i]
-		s1 += a[i+1] * b[i+1]
-		s2 += a[i+2] * b[i+2]
-		s3 += a[i+3] * b[i+3]
-	}
-	return s0 + s1 + s2 + s3
 }
 
 // reader reads texts into words, and remembers both.
