@@ -48,13 +48,13 @@ func (a *App) peerGuard() (func(http.Handler) http.Handler, error) {
 	cfg := a.opts.Config
 	server := mesh.ServerConfig{
 		Service: a.service.id, Secrets: cfg.MeshSecrets(), Timeout: time.Duration(cfg.ServiceMeshTimeout),
-		Nonces: meshstore.NewNonces(a.db, a.opts.Clock), LegacySecrets: cfg.LegacySecrets(), Logger: a.opts.Telemetry.Logger, Registerer: a.opts.Telemetry.Registry, Clock: a.opts.Clock,
+		Nonces: meshstore.NewNonces(a.db, a.opts.Clock, a.opts.Telemetry.Logger), LegacySecrets: cfg.LegacySecrets(), Logger: a.opts.Telemetry.Logger, Registerer: a.opts.Telemetry.Registry, Clock: a.opts.Clock,
 	}
 	guard, err := mesh.NewServer(server)
 	if err != nil {
 		return nil, err
 	}
-	once := idempotency.Middleware(idempotency.Config{Store: meshstore.NewOperations(a.db, a.opts.Clock), Logger: a.opts.Telemetry.Logger})
+	once := idempotency.Middleware(idempotency.Config{Store: meshstore.NewOperations(a.db, a.opts.Clock, a.opts.Telemetry.Logger), Logger: a.opts.Telemetry.Logger})
 	return func(next http.Handler) http.Handler {
 		signed := guard(a.asService(once(next)))
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package meshstore_test
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"testing"
 	"time"
@@ -21,20 +22,22 @@ import (
 
 var roles = []string{"engarde_core_app", "madan_sara_app", "onside_app", "sankore_app"}
 
+var quiet = slog.New(slog.DiscardHandler)
+
 func TestTheStoresKeepTheirContracts(t *testing.T) {
 	t.Parallel()
 	t.Run("nonces", func(t *testing.T) {
 		t.Parallel()
 		meshtest.Nonces(t, func(t *testing.T, clock clockwork.Clock) signature.NonceStore {
 			_, db := dbtest.App(t, "onside_app")
-			return meshstore.NewNonces(db, clock)
+			return meshstore.NewNonces(db, clock, quiet)
 		})
 	})
 	t.Run("operations", func(t *testing.T) {
 		t.Parallel()
 		meshtest.Idempotency(t, func(t *testing.T, clock clockwork.Clock) idempotency.Store {
 			_, db := dbtest.App(t, "sankore_app")
-			return meshstore.NewOperations(db, clock)
+			return meshstore.NewOperations(db, clock, quiet)
 		})
 	})
 }
@@ -47,18 +50,18 @@ func TestReplicasShareAndServicesDoNot(t *testing.T) {
 	id := idempotency.ID{Source: "a", Tenant: dbtest.Tenant(t, url).String(), Key: "k\x00\xff"}
 	for _, role := range roles {
 		one, two := dbtest.Pool(t, url, role), dbtest.Pool(t, url, role)
-		fresh, err := meshstore.NewNonces(one, clock).Use(t.Context(), "key", "nonce", expires)
+		fresh, err := meshstore.NewNonces(one, clock, quiet).Use(t.Context(), "key", "nonce", expires)
 		require.NoError(t, err)
 		require.True(t, fresh, "%s: another service's nonce counts", role)
-		fresh, err = meshstore.NewNonces(two, clock).Use(t.Context(), "key", "nonce", expires)
+		fresh, err = meshstore.NewNonces(two, clock, quiet).Use(t.Context(), "key", "nonce", expires)
 		require.NoError(t, err)
 		require.False(t, fresh, "%s: another replica does not know the nonce", role)
 
-		claim, err := meshstore.NewOperations(one, clock).Claim(t.Context(), id, idempotency.Fingerprint{1}, time.Minute)
+		claim, err := meshstore.NewOperations(one, clock, quiet).Claim(t.Context(), id, idempotency.Fingerprint{1}, time.Minute)
 		require.NoError(t, err)
 		require.True(t, claim.Fresh, role)
-		require.NoError(t, meshstore.NewOperations(two, clock).Complete(t.Context(), id, idempotency.Answer{Status: 204}, time.Hour))
-		claim, err = meshstore.NewOperations(one, clock).Claim(t.Context(), id, idempotency.Fingerprint{1}, time.Minute)
+		require.NoError(t, meshstore.NewOperations(two, clock, quiet).Complete(t.Context(), id, idempotency.Answer{Status: 204}, time.Hour))
+		claim, err = meshstore.NewOperations(one, clock, quiet).Claim(t.Context(), id, idempotency.Fingerprint{1}, time.Minute)
 		require.NoError(t, err)
 		require.Equal(t, 204, claim.Answer.Status)
 	}
@@ -74,10 +77,10 @@ func TestRowsBelongToAServiceAndATenant(t *testing.T) {
 	pools := map[string]*engardedb.DB{}
 	for _, role := range roles {
 		pools[role] = dbtest.Pool(t, url, role)
-		_, err := meshstore.NewNonces(pools[role], clock).Use(t.Context(), "key", role, clock.Now().Add(time.Hour))
+		_, err := meshstore.NewNonces(pools[role], clock, quiet).Use(t.Context(), "key", role, clock.Now().Add(time.Hour))
 		require.NoError(t, err)
 		for _, tenant := range []string{mine.String(), other.String(), ""} {
-			_, err := meshstore.NewOperations(pools[role], clock).Claim(t.Context(), idempotency.ID{Tenant: tenant}, idempotency.Fingerprint{}, time.Hour)
+			_, err := meshstore.NewOperations(pools[role], clock, quiet).Claim(t.Context(), idempotency.ID{Tenant: tenant}, idempotency.Fingerprint{}, time.Hour)
 			require.NoError(t, err)
 		}
 	}
@@ -130,9 +133,9 @@ func TestTheTablesStayAsLargeAsWhatIsAlive(t *testing.T) {
 	silent := dbtest.Tenant(t, url)
 	clock := clockwork.NewFakeClockAt(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))
 	onside := dbtest.Pool(t, url, "onside_app")
-	_, err := meshstore.NewOperations(onside, clock).Claim(t.Context(), idempotency.ID{Tenant: silent.String()}, idempotency.Fingerprint{}, time.Second)
+	_, err := meshstore.NewOperations(onside, clock, quiet).Claim(t.Context(), idempotency.ID{Tenant: silent.String()}, idempotency.Fingerprint{}, time.Second)
 	require.NoError(t, err)
-	nonces := meshstore.NewNonces(db, clock)
+	nonces := meshstore.NewNonces(db, clock, quiet)
 	for n := range 192 {
 		clock.Advance(time.Second)
 		_, err := nonces.Use(t.Context(), "key", strconv.Itoa(n), clock.Now().Add(30*time.Second))
@@ -150,8 +153,8 @@ func TestTheTablesStayAsLargeAsWhatIsAlive(t *testing.T) {
 func TestATenantThatIsNoneIsRefused(t *testing.T) {
 	t.Parallel()
 	_, db := dbtest.App(t, "onside_app")
-	_, err := meshstore.NewOperations(db, clockwork.NewRealClock()).Claim(t.Context(), idempotency.ID{Tenant: "acme"}, idempotency.Fingerprint{}, time.Minute)
+	_, err := meshstore.NewOperations(db, clockwork.NewRealClock(), quiet).Claim(t.Context(), idempotency.ID{Tenant: "acme"}, idempotency.Fingerprint{}, time.Minute)
 	require.ErrorContains(t, err, "tenant of an operation")
-	_, err = meshstore.NewOperations(db, clockwork.NewRealClock()).Claim(t.Context(), idempotency.ID{Tenant: uuid.Nil.String()}, idempotency.Fingerprint{}, time.Minute)
+	_, err = meshstore.NewOperations(db, clockwork.NewRealClock(), quiet).Claim(t.Context(), idempotency.ID{Tenant: uuid.Nil.String()}, idempotency.Fingerprint{}, time.Minute)
 	require.ErrorIs(t, err, engardedb.ErrNoTenant)
 }

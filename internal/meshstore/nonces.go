@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,8 +27,8 @@ type Nonces struct {
 var _ signature.NonceStore = (*Nonces)(nil)
 
 // NewNonces returns the nonces of the service whose role db runs as.
-func NewNonces(db *engardedb.DB, clock clockwork.Clock) *Nonces {
-	return &Nonces{db: db, clock: clock, sweep: sweeper{db: db}}
+func NewNonces(db *engardedb.DB, clock clockwork.Clock, logger *slog.Logger) *Nonces {
+	return &Nonces{db: db, clock: clock, sweep: sweeper{db: db, logger: logger}}
 }
 
 // useNonce does not wait for the disk: a nonce is lost only when PostgreSQL

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -27,8 +28,8 @@ type Operations struct {
 var _ idempotency.Store = (*Operations)(nil)
 
 // NewOperations returns the operations of the service whose role db runs as.
-func NewOperations(db *engardedb.DB, clock clockwork.Clock) *Operations {
-	return &Operations{db: db, clock: clock, sweep: sweeper{db: db}}
+func NewOperations(db *engardedb.DB, clock clockwork.Clock, logger *slog.Logger) *Operations {
+	return &Operations{db: db, clock: clock, sweep: sweeper{db: db, logger: logger}}
 }
 
 // claim does not wait for the disk: PostgreSQL writes its log in order, so the
