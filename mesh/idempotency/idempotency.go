@@ -154,7 +154,9 @@ func (m *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	claim, err := m.config.Store.Claim(r.Context(), id, fingerprint, m.config.Lease)
 	switch {
 	case err != nil:
-		m.config.Logger.ErrorContext(r.Context(), "idempotency store failed", "step", "claim", "error", err)
+		if r.Context().Err() == nil { // else it is the caller who has gone
+			m.note(r.Context(), "claim", err)
+		}
 		problem.SetRetryAfter(w.Header(), time.Second)
 		problem.Write(w, problem.New(http.StatusServiceUnavailable, "idempotency_unavailable", "Whether this request was made before cannot be told now; try again."))
 	case claim.Fresh:

@@ -1,6 +1,7 @@
 package idempotency_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -261,6 +262,27 @@ func TestAStoreThatIsAwayRefuses(t *testing.T) {
 	require.Equal(t, "idempotency_unavailable", got.code)
 	require.Equal(t, http.StatusServiceUnavailable, got.status)
 	require.Zero(t, b.ran.Load())
+}
+
+// A caller who leaves is no failure of the store, and nobody's to be woken for.
+func TestACallerWhoLeavesIsNoError(t *testing.T) {
+	t.Parallel()
+	for name, left := range map[string]bool{"left": true, "there": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var logged bytes.Buffer
+			handler := idempotency.Middleware(idempotency.Config{Store: away{}, Logger: slog.New(slog.NewTextHandler(&logged, nil))})(http.NotFoundHandler())
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			if left {
+				leave()
+			}
+			r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", http.NoBody)
+			r.Header.Set("Idempotency-Key", "key")
+			handler.ServeHTTP(httptest.NewRecorder(), r)
+			require.Equal(t, left, logged.Len() == 0, "%s", &logged)
+		})
+	}
 }
 
 // TestMemoryGrantsEachOperationOnce runs random histories of simultaneous claims.
