@@ -8,10 +8,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/engardehq/madansara/mesh/problem"
 )
 
 // SEO is what Onside answers.
@@ -45,8 +48,9 @@ type Sync interface {
 type Credentials interface {
 	// Integration returns the tenant's enabled integration with a provider, by
 	// name; without a name the one called default, else the oldest. Without one the
-	// error is [ErrNoIntegration]. Each call is on record at Core; keep what it
-	// answers for a minute rather than asking for each message.
+	// error is [ErrNoIntegration], which is an answer of Core: no other error says
+	// that there is none. Each call is on record at Core; keep what it answers for
+	// some minutes rather than asking for each message.
 	Integration(ctx context.Context, tenant, provider, name string) (*IntegrationCredentials, error)
 }
 
@@ -198,6 +202,10 @@ func (c IntegrationCredentials) LogValue() slog.Value { return slog.StringValue(
 // ErrNoIntegration says that the tenant has no enabled integration with the provider.
 var ErrNoIntegration = errors.New("mesh: the tenant has no such integration")
 
+// NoIntegrationAt is the place of the request that Core names, in its answer 404, when
+// there is no integration. A 404 without it comes from a wrong address or a proxy.
+const NoIntegrationAt = "path.provider"
+
 // SEO returns Onside's calls.
 func (m *Mesh) SEO() SEO { return seo{m.Peer(Onside)} }
 
@@ -293,11 +301,17 @@ func (c credentials) Integration(ctx context.Context, tenant, provider, name str
 	err := c.peer.Call(ctx, Call{
 		Name: "integrations.credentials", Path: "/api/v1/integrations/credentials" + Path(provider), Query: query, Tenant: tenant,
 	}, found)
-	if failure := (*Error)(nil); errors.As(err, &failure) && failure.Status == http.StatusNotFound {
+	if saysNoIntegration(err) {
 		return nil, fmt.Errorf("%w: %w", ErrNoIntegration, err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return found, nil
+}
+
+func saysNoIntegration(err error) bool {
+	failure, is := errors.AsType[*Error](err)
+	return is && failure.Status == http.StatusNotFound && failure.Problem != nil &&
+		slices.ContainsFunc(failure.Problem.Errors, func(place problem.Place) bool { return place.Location == NoIntegrationAt })
 }

@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -130,6 +131,31 @@ func TestTypedCallsOnTheWire(t *testing.T) {
 			require.NoError(t, err)
 			golden(t, "call_"+name+".json", text)
 		})
+	}
+}
+
+// TestOnlyCoreSaysThatThereIsNoIntegration: a caller that has a fallback for tenants
+// without one must not take it because somebody else answered 404.
+func TestOnlyCoreSaysThatThereIsNoIntegration(t *testing.T) {
+	t.Parallel()
+	for body, none := range map[string]bool{
+		`{"status":404,"code":"not_found","errors":[{"location":"path.provider","message":"none"}]}`:         true,
+		`{"status":404,"code":"not_found","errors":[{"location":"path.integration_uuid","message":"none"}]}`: false,
+		`{"status":404,"code":"not_found","detail":"There is nothing at this path"}`:                         false,
+		`<h1>Not found</h1>`: false,
+		``:                   false,
+	} {
+		server := newPlain(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, body)
+		})
+		m, err := mesh.New(mesh.Config{Service: "test", Secrets: []string{secret}, HealthEvery: -1, Peers: map[string]string{mesh.Core: server.URL}})
+		require.NoError(t, err)
+		t.Cleanup(m.Close)
+		_, err = m.Credentials().Integration(t.Context(), tenant, "smtp", "")
+		require.ErrorIs(t, err, mesh.ErrRejected, body)
+		require.Equal(t, none, errors.Is(err, mesh.ErrNoIntegration), body)
 	}
 }
 

@@ -22,12 +22,14 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/outreach"
 	"github.com/engardehq/madansara/internal/madansara/outreach/channel"
 	"github.com/engardehq/madansara/internal/madansara/outreach/channel/email"
+	"github.com/engardehq/madansara/internal/madansara/outreach/mailaccount"
 	"github.com/engardehq/madansara/internal/madansara/outreach/template"
 	"github.com/engardehq/madansara/internal/madansara/outreach/tracking"
 	"github.com/engardehq/madansara/internal/madansara/remember"
 	"github.com/engardehq/madansara/internal/madansara/website"
 	"github.com/engardehq/madansara/internal/mcpserver"
 	"github.com/engardehq/madansara/internal/memory"
+	"github.com/engardehq/madansara/internal/ssrf"
 	"github.com/engardehq/madansara/web/tracker"
 )
 
@@ -133,11 +135,20 @@ func (a *App) serveMadanSara(models *attribution.Service, signer *tracking.Signe
 	return a.finish(router, kept.check(logger))
 }
 
-// mailing is how mails leave: over SMTP_HOST, from SMTP_FROM unless they name
-// a sender. Without SMTP_HOST there is no channel to send them over.
+// mailing is how mails leave: over the tenant's own account, which Core has; for tenants
+// without one over SMTP_HOST, from SMTP_FROM unless they name a sender. Without SMTP_HOST
+// those have no channel to send them over.
 func (a *App) mailing() (outreach.Config, []channel.Adapter, error) {
 	cfg := a.opts.Config
 	sending := outreach.Config{Logger: a.opts.Telemetry.Logger}
+	own, err := url.Parse(cfg.PublicBaseURL)
+	if err != nil {
+		return sending, nil, fmt.Errorf("PUBLIC_BASE_URL: %w", err)
+	}
+	sending.Accounts = mailaccount.New(mailaccount.Config{
+		Credentials: a.mesh.Credentials(), Guard: ssrf.Guard{AllowLoopback: cfg.AllowLoopbackURLs}, Domain: own.Hostname(),
+		Clock: a.opts.Clock, Logger: a.opts.Telemetry.Logger,
+	})
 	if cfg.SMTPHost == "" {
 		return sending, nil, nil
 	}
@@ -146,10 +157,6 @@ func (a *App) mailing() (outreach.Config, []channel.Adapter, error) {
 		return sending, nil, fmt.Errorf("SMTP_FROM: %w", err)
 	}
 	sending.FromEmail, sending.FromName = from.Address, from.Name
-	own, err := url.Parse(cfg.PublicBaseURL)
-	if err != nil {
-		return sending, nil, fmt.Errorf("PUBLIC_BASE_URL: %w", err)
-	}
 	key, err := cfg.DKIMKey()
 	if err != nil {
 		return sending, nil, fmt.Errorf("DKIM_PRIVATE_KEY: %w", err)

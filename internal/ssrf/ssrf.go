@@ -41,6 +41,11 @@ type Guard struct {
 
 var webPorts = []uint16{80, 443, 8080, 8443}
 
+// MailPorts are those of mail servers that take mail for delivery: of submission, with
+// STARTTLS and with TLS, of relays, and the one that providers offer where a network
+// blocks the others.
+var MailPorts = []uint16{587, 465, 25, 2525}
+
 // RefusedError says that the guard does not allow a URL or an address.
 type RefusedError struct {
 	Target string // the URL or the address
@@ -117,6 +122,13 @@ func (g Guard) checkNamed(host string, port uint16) error {
 		return &RefusedError{Target: host, Reason: g.badPort(port)}
 	}
 	return nil
+}
+
+// IsLoopback reports whether a host is named as this machine's own. It says nothing about
+// what another name stands for.
+func IsLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.Unmap().IsLoopback()
 }
 
 // CheckAddr refuses an address that may not be dialled. Its error is a

@@ -66,25 +66,30 @@ func TestAMailServerIsOfThePublicInternet(t *testing.T) {
 		return b.send(t, b.owner, http.MethodPost, "/api/v1/integrations", `{"provider":"smtp","name":"`+name+`","settings":`+settings+`}`)
 	}
 	for settings, place := range map[string]string{
-		`{"host":"127.0.0.1"}`:                              "body.settings.host",
-		`{"host":"::ffff:169.254.169.254"}`:                 "body.settings.host",
-		`{"host":"10.1.2.3","port":"25"}`:                   "body.settings.host",
-		`{"host":"smtp.example.com:25"}`:                    "body.settings.host",
-		`{"host":"http://smtp.example.com"}`:                "body.settings.host",
-		`{"host":"smtp.example.com","port":"6379"}`:         "body.settings.port",
-		`{"host":"smtp.example.com","port":"5432"}`:         "body.settings.port",
-		`{"host":"smtp.example.com","port":"0"}`:            "body.settings.port",
-		`{"host":"smtp.example.com","port":"65536"}`:        "body.settings.port",
-		`{"host":"smtp.example.com","port":"smtp"}`:         "body.settings.port",
-		`{"host":"smtp.example.com","port":"+587"}`:         "body.settings.port",
-		`{"host":"smtp.example.com","port":"-1"}`:           "body.settings.port",
-		`{"host":"1.1.1.1","port":"587","username":"a\nb"}`: "body.settings.username",
+		`{"host":"127.0.0.1"}`:                                "body.settings.host",
+		`{"host":"::ffff:169.254.169.254"}`:                   "body.settings.host",
+		`{"host":"10.1.2.3","port":"25"}`:                     "body.settings.host",
+		`{"host":"smtp.example.com:25"}`:                      "body.settings.host",
+		`{"host":"http://smtp.example.com"}`:                  "body.settings.host",
+		`{"host":"smtp.example.com","port":"6379"}`:           "body.settings.port",
+		`{"host":"smtp.example.com","port":"5432"}`:           "body.settings.port",
+		`{"host":"smtp.example.com","port":"0"}`:              "body.settings.port",
+		`{"host":"smtp.example.com","port":"65536"}`:          "body.settings.port",
+		`{"host":"smtp.example.com","port":"smtp"}`:           "body.settings.port",
+		`{"host":"smtp.example.com","port":"+587"}`:           "body.settings.port",
+		`{"host":"smtp.example.com","port":"-1"}`:             "body.settings.port",
+		`{"host":"1.1.1.1","port":"587","username":"a\nb"}`:   "body.settings.username",
+		`{"host":"smtp.example.com","tls":"none"}`:            "body.settings.tls",
+		`{"host":"localhost","tls":"none"}`:                   "body.settings.tls",
+		`{"host":"smtp.example.com","tls":"ssl"}`:             "body.settings.tls",
+		`{"host":"smtp.example.com","from_email":"Shop"}`:     "body.settings.from_email",
+		`{"host":"a.example","from_email":"A <a@b.example>"}`: "body.settings.from_email",
 	} {
 		refused := create("refused", settings)
 		require.Equal(t, http.StatusUnprocessableEntity, refused.status, settings)
 		require.Contains(t, refused.body, place, settings)
 	}
-	for i, settings := range []string{`{"host":"smtp.example.com"}`, `{"host":"1.1.1.1","port":"465"}`, `{"host":"smtp.example.com","port":"2525"}`} {
+	for i, settings := range []string{`{"host":"smtp.example.com"}`, `{"host":"1.1.1.1","port":"465"}`, `{"host":"smtp.example.com","port":"2525","tls":"starttls"}`} {
 		made := create(strings.Repeat("x", i+1), settings)
 		require.Equal(t, http.StatusCreated, made.status, made.body)
 	}
@@ -251,6 +256,7 @@ func TestCredentialsDoNotFollowToAnotherPlace(t *testing.T) {
 	for _, test := range []struct{ provider, settings, secrets, elsewhere, same string }{
 		{"smtp", `{"host":"smtp.example.com","username":"a"}`, `{"password":"secret"}`, `{"host":"evil.example","username":"a"}`, `{"host":"smtp.example.com","username":"b"}`},
 		{"smtp", `{"host":"smtp.example.com"}`, `{"password":"secret"}`, `{"host":"smtp.example.com","port":"2525"}`, `{"host":"smtp.example.com","username":"b"}`},
+		{"smtp", `{"host":"smtp.example.com","tls":"tls"}`, `{"password":"secret"}`, `{"host":"smtp.example.com","tls":"starttls"}`, `{"host":"smtp.example.com","tls":"tls","from_name":"b"}`},
 		{
 			"salesforce", `{"instance_url":"https://a.example.com","client_id":"a"}`, `{"client_secret":"x","refresh_token":"y"}`,
 			`{"instance_url":"https://evil.example","client_id":"a"}`, `{"instance_url":"https://a.example.com","client_id":"b"}`,
@@ -295,8 +301,13 @@ func TestProviders(t *testing.T) {
 			if values[field.Name] = "value-of-" + field.Name; field.URL {
 				values[field.Name] = "https://example.com/"
 			}
-			if field.Name == "port" {
+			switch {
+			case field.Name == "port":
 				values[field.Name] = "465"
+			case field.Email:
+				values[field.Name] = "hello@example.com"
+			case len(field.Values) > 0:
+				values[field.Name] = field.Values[0]
 			}
 		}
 		made, err := b.integrations.Create(t.Context(), b.tenant, integration.Draft{Provider: provider.ID, Settings: settings, Credentials: credentials, Enabled: true})

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"net/mail"
 	"net/url"
 	"slices"
 	"strconv"
@@ -20,8 +21,11 @@ type Field struct {
 	Secret   bool   `json:"secret" doc:"Whether it is a credential, which is never answered, or a setting"`
 	Required bool   `json:"required"`
 	URL      bool   `json:"url,omitempty" doc:"Whether it must be a public http or https URL"`
-	lines    bool   // may have several lines
-	place    bool   // decides where the credentials are sent
+	Email    bool   `json:"email,omitempty" doc:"Whether it must be an e-mail address"`
+	// Values are all that it may be; empty is anything.
+	Values []string `json:"values,omitempty" doc:"What it may be, the first when it is not set"`
+	lines  bool     // may have several lines
+	place  bool     // decides where the credentials are sent
 }
 
 // Provider is a system that tenants have accounts at.
@@ -36,11 +40,10 @@ type Provider struct {
 	ports []uint16
 }
 
-// mailPorts are those of submission, with STARTTLS and with TLS, of relays, and the one
-// that providers offer where a network blocks the others.
-var mailPorts = []uint16{587, 465, 25, 2525}
-
 const longestValue = 8 << 10 // bytes
+
+// noTLS is for a server on the developer's own machine.
+const noTLS = "none"
 
 func needed(name, label string) Field {
 	return Field{Name: name, Label: label, Secret: true, Required: true}
@@ -48,10 +51,12 @@ func needed(name, label string) Field {
 func optional(name, label string) Field { return Field{Name: name, Label: label, Secret: true} }
 func setting(name, label string) Field  { return Field{Name: name, Label: label} }
 
-func must(f Field) Field { f.Required = true; return f }
-func link(f Field) Field { f.URL, f.place = true, true; return f }
-func at(f Field) Field   { f.place = true; return f }
-func text(f Field) Field { f.lines = true; return f }
+func must(f Field) Field                    { f.Required = true; return f }
+func link(f Field) Field                    { f.URL, f.place = true, true; return f }
+func at(f Field) Field                      { f.place = true; return f }
+func text(f Field) Field                    { f.lines = true; return f }
+func mailbox(f Field) Field                 { f.Email = true; return f }
+func oneOf(f Field, values ...string) Field { f.Values = values; return f }
 
 var (
 	sara    = []string{mesh.MadanSara}
@@ -86,11 +91,12 @@ var Providers = []Provider{
 		needed("client_secret", "Consumer secret"), needed("refresh_token", "Refresh token"),
 	}},
 	{ID: "sendgrid", Name: "SendGrid", UsedBy: sara, Fields: []Field{
-		setting("from_email", "Sender's address"), setting("from_name", "Sender's name"),
+		mailbox(setting("from_email", "Sender's address")), setting("from_name", "Sender's name"),
 		needed("api_key", "API key"), optional("webhook_verification_key", "Event webhook's verification key"),
 	}},
-	{ID: "smtp", Name: "SMTP", UsedBy: sara, ports: mailPorts, Fields: []Field{
-		must(at(setting("host", "Host"))), at(setting("port", "Port")), setting("username", "User name"), setting("from_email", "Sender's address"), optional("password", "Password"),
+	{ID: "smtp", Name: "SMTP", UsedBy: sara, ports: ssrf.MailPorts, Fields: []Field{
+		must(at(setting("host", "Host"))), at(setting("port", "Port")), at(oneOf(setting("tls", "Encryption; tls when the port is 465"), "starttls", "tls", noTLS)),
+		setting("username", "User name"), mailbox(setting("from_email", "Sender's address")), setting("from_name", "Sender's name"), optional("password", "Password"),
 	}},
 	{ID: "webhook", Name: "Webhook", UsedBy: sara, Fields: []Field{
 		must(link(setting("url", "URL"))), optional("signing_secret", "Secret that signs the calls"),
@@ -169,6 +175,9 @@ func (p Provider) checkServer(values map[string]string, guard ssrf.Guard) error 
 	if reason, refused := ssrf.Refused(guard.CheckHost(host, uint16(port))); refused {
 		return fault.At("body.settings.port", nil, "may not be used: %s", reason)
 	}
+	if values["tls"] == noTLS && !(guard.AllowLoopback && ssrf.IsLoopback(host)) {
+		return fault.At("body.settings.tls", nil, "mail and the password leave this machine encrypted: use starttls or tls")
+	}
 	return nil
 }
 
@@ -189,6 +198,10 @@ func (f Field) problem(value string, guard ssrf.Guard) string {
 		return "holds a character that cannot be sent, such as a line break"
 	case strings.TrimSpace(value) != value && !f.lines:
 		return "begins or ends with a blank"
+	case f.Email && !isAddress(value):
+		return "is no e-mail address, such as hello@example.com"
+	case len(f.Values) > 0 && !slices.Contains(f.Values, value):
+		return "is none of " + strings.Join(f.Values, ", ")
 	case !f.URL:
 		return ""
 	}
@@ -200,6 +213,11 @@ func (f Field) problem(value string, guard ssrf.Guard) string {
 		return "may not be used: " + reason
 	}
 	return ""
+}
+
+func isAddress(value string) bool {
+	parsed, err := mail.ParseAddress(value)
+	return err == nil && parsed.Address == value
 }
 
 // unfit reports whether a value may not hold a character: one that would end a header.

@@ -3,10 +3,12 @@ package integration
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/core/integration/integrationdb"
@@ -21,7 +23,7 @@ import (
 func (s *Service) Reveal(ctx context.Context, service string, tenant uuid.UUID, provider, name string) (*mesh.IntegrationCredentials, error) {
 	known, is := providerOf(provider)
 	if !is {
-		return nil, fault.New(fault.NotFound, "There is no such provider.")
+		return nil, none("There is no such provider.")
 	}
 	if !slices.Contains(known.UsedBy, service) {
 		return nil, fault.New(fault.Forbidden, "%s does not work with %s and is not given its credentials.", service, known.Name)
@@ -29,8 +31,11 @@ func (s *Service) Reveal(ctx context.Context, service string, tenant uuid.UUID, 
 	out := &mesh.IntegrationCredentials{}
 	err := s.DB.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
 		row, err := integrationdb.New(tx).FindIntegration(ctx, integrationdb.FindIntegrationParams{TenantUUID: tenant, Provider: provider, Name: name})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return none("The tenant has no enabled integration with this provider.")
+		}
 		if err != nil {
-			return found(err)
+			return err
 		}
 		credentials, err := s.open(row)
 		if err != nil {
@@ -50,6 +55,12 @@ func (s *Service) Reveal(ctx context.Context, service string, tenant uuid.UUID, 
 		return nil, err
 	}
 	return out, nil
+}
+
+// none is the answer without an integration. It names the place, by which the caller
+// tells it from any other 404: of those, none says anything about the tenant.
+func none(message string) error {
+	return &fault.Error{Code: fault.NotFound, Message: message, Fields: []fault.Field{{Location: mesh.NoIntegrationAt, Message: message}}}
 }
 
 func (s *Service) open(row integrationdb.Integration) (map[string]string, error) {

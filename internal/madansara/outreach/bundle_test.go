@@ -185,6 +185,7 @@ func (b *bundle) awaitStatus(t *testing.T, id uuid.UUID, status outreach.Campaig
 type provider struct {
 	mu       sync.Mutex
 	accepted map[string][]uuid.UUID // message ids by address
+	from     []channel.Address      // of those accepted
 	// answer is asked before a message is accepted.
 	answer func(m channel.Message) error
 	// hang says of which messages the provider never answers.
@@ -225,6 +226,7 @@ func (p *provider) Send(ctx context.Context, m channel.Message) (channel.Receipt
 		p.accepted = map[string][]uuid.UUID{}
 	}
 	p.accepted[m.To.Address] = append(p.accepted[m.To.Address], m.UUID)
+	p.from = append(p.from, m.From)
 	return channel.Receipt{Reply: "250 ok", At: time.Now()}, nil
 }
 

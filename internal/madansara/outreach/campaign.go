@@ -1,7 +1,6 @@
 package outreach
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,7 +72,7 @@ type CampaignDraft struct {
 	Segment       uuid.UUID `json:"segment_uuid" format:"uuid"`
 	Template      uuid.UUID `json:"template_uuid" format:"uuid"`
 	FromName      string    `json:"from_name,omitempty" maxLength:"200"`
-	FromEmail     string    `json:"from_email,omitempty" maxLength:"254" doc:"Of the service's own domain; empty: the service's own sender"`
+	FromEmail     string    `json:"from_email,omitempty" maxLength:"254" doc:"Of the service's own domain, or any that the company's own SMTP integration may send for; empty: the account's own sender"`
 	RatePerSecond int       `json:"rate_per_second,omitempty" minimum:"0" maximum:"10000" doc:"Messages a second at most; 0 for as fast as it goes"`
 }
 
@@ -110,25 +109,34 @@ func (d CampaignDraft) validate() error {
 	return nil
 }
 
+func (s *Service) check(ctx context.Context, tenant uuid.UUID, d CampaignDraft) error {
+	if err := d.validate(); err != nil {
+		return err
+	}
+	return s.checkSender(ctx, tenant, d.FromEmail)
+}
+
 // looksLikeAddress catches what is plainly no address; the mail server has the last word.
 func looksLikeAddress(s string) bool {
 	local, domain, found := strings.Cut(s, "@")
 	return found && local != "" && domain != "" && !strings.ContainsAny(s, " <>,;\"") && !strings.Contains(domain, "@")
 }
 
-// checkSender keeps a campaign to the domain of the service's own sender. The
-// relay is shared and signs for that domain; with any other, a tenant could
-// write in somebody else's name.
-func (s *Service) checkSender(address string) error {
-	own := domainOf(s.cfg.FromEmail)
-	if address == "" || own == "" || strings.EqualFold(domainOf(address), own) {
+// checkSender keeps a campaign of a tenant without an account of its own to the domain
+// of the installation's. Sending holds to it whatever is said here.
+func (s *Service) checkSender(ctx context.Context, tenant uuid.UUID, address string) error {
+	shared := s.cfg.installations(nil)
+	if address == "" || shared.MaySend(address) || s.mayHaveOwn(ctx, tenant, "email", s.now()) {
 		return nil
 	}
-	return fault.At("body.from_email", address, "must end in @%s, the domain this service sends for", own)
+	return fault.At("body.from_email", address, "must end in @%s, the domain this service sends for, unless the company has an SMTP integration of its own", shared.Domain)
 }
 
-func domainOf(address string) string {
-	return address[strings.LastIndexByte(address, '@')+1:]
+// mayHaveOwn reports whether the tenant has an account of its own, or whether that is
+// not known now: then it is settled when a message is to leave.
+func (s *Service) mayHaveOwn(ctx context.Context, tenant uuid.UUID, channelName string, since time.Time) bool {
+	own, err := s.cfg.Accounts.Own(ctx, tenant, channelName, since)
+	return own != nil || err != nil
 }
 
 // Create keeps a new draft.
@@ -136,7 +144,7 @@ func (s *Service) Create(ctx context.Context, tenant uuid.UUID, d CampaignDraft)
 	if d.Channel == "" {
 		d.Channel = "email"
 	}
-	if err := cmp.Or(d.validate(), s.checkSender(d.FromEmail)); err != nil {
+	if err := s.check(ctx, tenant, d); err != nil {
 		return Campaign{}, err
 	}
 	id, err := uuid.NewV7()
@@ -188,7 +196,7 @@ func (s *Service) Update(ctx context.Context, tenant, id uuid.UUID, d CampaignDr
 	if d.Channel == "" {
 		d.Channel = "email"
 	}
-	if err := cmp.Or(d.validate(), s.checkSender(d.FromEmail)); err != nil {
+	if err := s.check(ctx, tenant, d); err != nil {
 		return Campaign{}, err
 	}
 	err = s.locked(ctx, tenant, id, func(ctx context.Context, tx engardedb.Tx, now Campaign) error {
@@ -212,18 +220,36 @@ func (s *Service) Update(ctx context.Context, tenant, id uuid.UUID, d CampaignDr
 	return campaign, err
 }
 
+// startable says why nobody could send a campaign. It may ask for the tenant's account,
+// so it is not for a transaction.
+func (s *Service) startable(ctx context.Context, tenant uuid.UUID, c Campaign) error {
+	shared := s.cfg.installations(nil)
+	switch {
+	case c.FromEmail != "" && shared.MaySend(c.FromEmail), c.FromEmail == "" && shared.From.Address != "":
+		return nil
+	case s.mayHaveOwn(ctx, tenant, c.Channel, s.now()):
+		return nil
+	case c.FromEmail == "":
+		return fault.New(fault.Conflict, "The campaign has no sender: give it a from_email.")
+	default: // the service's sender has changed since, or the company's account is gone
+		return fault.New(fault.Conflict, "The campaign's from_email is not of @%s, the domain this service sends for: change it, or add an SMTP integration of the company's own.", shared.Domain)
+	}
+}
+
 // Start runs a draft or a paused campaign: its jobs commit with the change. The
 // first start fixes what is sent.
 func (s *Service) Start(ctx context.Context, tenant, id uuid.UUID) (campaign Campaign, err error) {
+	before, err := s.Get(ctx, tenant, id)
+	if err != nil {
+		return Campaign{}, err
+	}
+	cannot := s.startable(ctx, tenant, before)
 	err = s.locked(ctx, tenant, id, func(ctx context.Context, tx engardedb.Tx, now Campaign) error {
 		if now.Status == Running || now.Status == Finished {
 			return fault.New(fault.Conflict, "The campaign is %s: only a draft or a paused campaign can be started.", now.Status)
 		}
-		if now.FromEmail == "" && s.cfg.FromEmail == "" {
-			return fault.New(fault.Conflict, "The campaign has no sender: give it a from_email.")
-		}
-		if s.checkSender(now.FromEmail) != nil { // the service's sender has changed since
-			return fault.New(fault.Conflict, "The campaign's from_email is not of @%s, the domain this service sends for: change it.", domainOf(s.cfg.FromEmail))
+		if cannot != nil {
+			return cannot
 		}
 		if err := s.run(ctx, tx, now); err != nil {
 			return err

@@ -14,10 +14,6 @@ import (
 	"github.com/engardehq/madansara/internal/madansara/outreach/outreachdb"
 )
 
-// stageConnect is where a failure says nothing about the message: the provider
-// was not reached.
-const stageConnect = "connect"
-
 // verdict is what a failure means for the message and its campaign.
 type verdict struct {
 	status      Status
@@ -38,7 +34,11 @@ func judge(err error, m *claimed, failures, outages int, cfg Config, now time.Ti
 	switch e.Kind {
 	case channel.Temporary:
 		v.status = Queued
-		if e.Stage == stageConnect {
+		if accountUnknown(e) {
+			v.uncounted, v.unreachable = true, true
+			return v // it waits for as long as it takes: nobody of the company can do anything
+		}
+		if e.Unused || e.Stage == channel.StageConnect {
 			v.uncounted, v.unreachable = true, true
 			if outages >= cfg.Outages {
 				v.pause = fmt.Sprintf("The provider could not be reached in %d attempts: %s", outages, short(err))
@@ -63,6 +63,13 @@ func judge(err error, m *claimed, failures, outages int, cfg Config, now time.Ti
 		v.pause = fmt.Sprintf("%d messages in a row failed, the last one with: %s", failures, short(err))
 	}
 	return v
+}
+
+// accountUnknown reports whether nothing can be sent because nobody knows whose account
+// it would leave by.
+func accountUnknown(err error) bool {
+	e, is := errors.AsType[*channel.Error](err)
+	return is && e.Kind == channel.Temporary && e.Stage == channel.StageAccount
 }
 
 // backOff doubles from first with every attempt, up to an hour, and waits at

@@ -2,7 +2,6 @@ package outreach
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -34,10 +33,11 @@ type run struct {
 	text Template
 	// templates of single sends stay as they were when the run began.
 	templates map[uuid.UUID]Template
-	sessions  map[string]channel.Session
+	lines     map[string]*line // open ones, by channel
 	// failures in a row; the first success forgets them.
 	failures int
-	// unreachable is why the run ends early: the provider can't be reached.
+	// unreachable is why the run ends early: the provider can't be reached, or
+	// nobody knows which one it is.
 	unreachable error
 	paused      bool
 }
@@ -71,6 +71,9 @@ func (r *run) work(ctx context.Context) error {
 
 // handOver ends a run whose time is up or that cannot go on.
 func (r *run) handOver(ctx context.Context) error {
+	if accountUnknown(r.unreachable) {
+		return river.JobSnooze(r.cfg.AccountWait)
+	}
 	if r.unreachable != nil && !r.paused {
 		return fmt.Errorf("reach the provider: %w", r.unreachable)
 	}
@@ -92,7 +95,7 @@ const abandoned = "The process that was sending this message ended before the ma
 
 // begin gives up what an earlier run of this job left in the air, and reads the campaign.
 func (r *run) begin(ctx context.Context) error {
-	r.templates, r.sessions = map[uuid.UUID]Template{}, map[string]channel.Session{}
+	r.templates, r.lines = map[uuid.UUID]Template{}, map[string]*line{}
 	args := r.job.Args
 	err := r.db.Tenant(ctx, args.Tenant, func(ctx context.Context, tx engardedb.Tx) (err error) {
 		queries := outreachdb.New(tx)
@@ -202,17 +205,10 @@ func (r *run) send(ctx context.Context, m *claimed) *record {
 	if err != nil {
 		return r.failed(m, "", &channel.Error{Kind: channel.Rejected, Stage: "render", Err: err})
 	}
-	session, err := r.session(ctx, m.channel)
-	if err != nil {
-		return r.failed(m, content.Subject, err)
-	}
 	from := channel.Address{Name: r.campaign.FromName, Address: r.campaign.FromEmail}
-	if from.Address == "" {
-		from = channel.Address{Name: r.cfg.FromName, Address: r.cfg.FromEmail}
-	}
-	receipt, err := session.Send(ctx, channel.Message{
+	receipt, err := r.deliver(ctx, m.channel, from, channel.Message{
 		UUID: m.message, Tenant: r.job.Args.Tenant, Campaign: r.job.Args.Campaign,
-		From: from, To: channel.Address{Name: m.recipient.displayName(), Address: m.address},
+		To:      channel.Address{Name: m.recipient.displayName(), Address: m.address},
 		Subject: content.Subject, HTML: content.HTML, Text: content.Text, UnsubscribeURL: content.UnsubscribeURL,
 	})
 	if err != nil {
@@ -222,33 +218,23 @@ func (r *run) send(ctx context.Context, m *claimed) *record {
 	return &record{outcome: Sent, sent: &sentMessage{message: m.message, at: r.clock.Now().UTC(), reply: receipt.Reply, subject: content.Subject}}
 }
 
-func (r *run) session(ctx context.Context, name string) (channel.Session, error) {
-	if session, open := r.sessions[name]; open {
-		return session, nil
-	}
-	adapter, known := r.adapters[name]
-	if !known {
-		return nil, &channel.Error{Kind: channel.Misconfigured, Stage: stageConnect, Err: fmt.Errorf("the channel %q is not set up", name)}
-	}
-	session, err := adapter.Open(ctx)
-	if err != nil {
-		if _, classified := errors.AsType[*channel.Error](err); !classified {
-			// Nothing was sent yet, whatever it was.
-			err = &channel.Error{Kind: channel.Temporary, Stage: stageConnect, Err: err}
-		}
-		return nil, err
-	}
-	r.sessions[name] = session
-	return session, nil
-}
-
 // close ends the provider's sessions.
 func (r *run) close(ctx context.Context) {
-	for name, session := range r.sessions {
-		if err := session.Close(); err != nil {
-			// The messages before it are accepted already.
-			r.log.DebugContext(ctx, "the provider's session did not end well", slog.String("channel", name), slog.Any("error", err))
-		}
+	for name := range r.lines {
+		r.hangUp(ctx, name)
+	}
+}
+
+// hangUp ends the session over a channel, if there is one.
+func (r *run) hangUp(ctx context.Context, name string) {
+	open := r.lines[name]
+	if open == nil {
+		return
+	}
+	delete(r.lines, name)
+	if err := open.session.Close(); err != nil {
+		// The messages before it are accepted already.
+		r.log.DebugContext(ctx, "the provider's session did not end well", slog.String("channel", name), slog.Any("error", err))
 	}
 }
 

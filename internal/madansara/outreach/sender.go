@@ -34,10 +34,16 @@ type Config struct {
 	// Outages is how many runs of a sender within ten minutes may fail to reach
 	// the provider at all before the campaign is paused. Default 8.
 	Outages int
-	// FromEmail and FromName are the sender of a message that names none.
+	// AccountWait is how soon a sender looks again that does not know whose account
+	// its messages leave by. Default 15 s.
+	AccountWait time.Duration
+	// FromEmail and FromName are the sender of a message that names none and leaves by
+	// the installation's account.
 	FromEmail, FromName string
-	Policy              Policy
-	Logger              *slog.Logger
+	// Accounts are the tenants' own; nil: all tenants use the installation's.
+	Accounts Accounts
+	Policy   Policy
+	Logger   *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
@@ -61,6 +67,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Outages == 0 {
 		c.Outages = 8
+	}
+	if c.AccountWait == 0 {
+		c.AccountWait = 15 * time.Second
+	}
+	if c.Accounts == nil {
+		c.Accounts = nobodys{}
 	}
 	if c.Policy == (Policy{}) {
 		c.Policy = DefaultPolicy

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -34,10 +35,10 @@ func (s *Service) SendBatch(ctx context.Context, tenant uuid.UUID, key string, s
 	if !clean(key) {
 		return nil, fault.At("header.Idempotency-Key", nil, "must be UTF-8 text without NUL")
 	}
+	if s.cfg.FromEmail == "" && !s.mayHaveOwn(ctx, tenant, "email", time.Time{}) {
+		return nil, fault.New(fault.Conflict, "The service has no sender address: set one up first.")
+	}
 	err = s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		if s.cfg.FromEmail == "" {
-			return fault.New(fault.Conflict, "The service has no sender address: set one up first.")
-		}
 		out = make([]DecisionRecord, len(sends))
 		if err := lockDecisions(ctx, tx); err != nil {
 			return err

@@ -26,16 +26,39 @@ const (
 	Misconfigured Kind = "misconfigured"
 )
 
+// Stages that a campaign tells apart; the others are the adapters' own.
+const (
+	// StageAccount: which account the tenant's messages leave by is not known.
+	StageAccount = "account"
+	// StageConnect: the provider was not reached.
+	StageConnect = "connect"
+	// StageLogIn: the provider does not let us in.
+	StageLogIn = "auth"
+)
+
 // Error is a failed send.
 type Error struct {
-	Kind       Kind
-	Stage      string        // where it failed: "connect", "auth", "mail", "rcpt", "data", "final dot", ...
+	Kind  Kind
+	Stage string // where it failed: StageConnect, "mail", "rcpt", "data", "final dot", ...
+	// Unused: the provider could not be used at all, so that the failure says nothing
+	// about the message.
+	Unused bool
+	// Hint says to whoever can mend it what is wrong and what to do, a sentence
+	// without its full stop; may be empty.
+	Hint       string
 	Reply      string        // the provider's words, if it said any; at most 500 bytes
 	RetryAfter time.Duration // Temporary only; zero: the caller's own back-off
 	Err        error
 }
 
 func (e *Error) Error() string {
+	if e.Hint != "" {
+		return e.Hint + " (" + e.what() + ")"
+	}
+	return e.what()
+}
+
+func (e *Error) what() string {
 	switch {
 	case e.Reply != "":
 		return fmt.Sprintf("%s failure at %s: %s", e.Kind, e.Stage, e.Reply)
@@ -44,6 +67,13 @@ func (e *Error) Error() string {
 	default:
 		return fmt.Sprintf("%s failure at %s", e.Kind, e.Stage)
 	}
+}
+
+// LogInRefused reports whether err says that the provider refused who we are, before
+// anything of a message was said.
+func LogInRefused(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Kind == Misconfigured && e.Stage == StageLogIn
 }
 
 func (e *Error) Unwrap() error { return e.Err }

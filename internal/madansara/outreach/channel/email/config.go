@@ -4,12 +4,16 @@
 package email
 
 import (
+	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"time"
+
+	"github.com/engardehq/madansara/internal/ssrf"
 )
 
 // Security says how the connection is protected.
@@ -38,6 +42,9 @@ type Config struct {
 	CommandTimeout    time.Duration // a reply to a command; default 1 min
 	SubmissionTimeout time.Duration // the reply to the final dot; default 5 min
 	TLSConfig         *tls.Config   // nil: the system's roots, TLS 1.2 or newer
+	// Dial connects; nil to wherever Address leads. A host that a tenant chose is
+	// dialled through a guard (internal/ssrf).
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -53,7 +60,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Domain == "" || strings.ContainsAny(c.Domain, " <>@\r\n\t\x00") {
 		return c, fmt.Errorf("email: %q is not a domain for Message-ID, such as mail.example.com", c.Domain)
 	}
-	if c.Security == Plain && c.Username != "" && !isLoopback(host) {
+	if c.Security == Plain && c.Username != "" && !ssrf.IsLoopback(host) {
 		return c, errors.New("email: a password is not sent without TLS; set SMTP security to starttls or tls")
 	}
 	if c.Signature.Key != nil && (c.Signature.Domain == "" || c.Signature.Selector == "") {
@@ -62,6 +69,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.ConnectTimeout = orDefault(c.ConnectTimeout, 15*time.Second)
 	c.CommandTimeout = orDefault(c.CommandTimeout, time.Minute)
 	c.SubmissionTimeout = orDefault(c.SubmissionTimeout, 5*time.Minute)
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{Timeout: c.ConnectTimeout}).DialContext
+	}
 	if c.TLSConfig == nil {
 		c.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
@@ -79,7 +89,17 @@ func orDefault(d, fallback time.Duration) time.Duration {
 	return d
 }
 
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+// withoutSecrets takes the password out of a server's words, in each form in which it
+// was told: what a server says is stored, shown and logged.
+func (c Config) withoutSecrets(words string) string {
+	if c.Password == "" {
+		return words
+	}
+	encode := base64.StdEncoding.EncodeToString
+	for _, secret := range []string{
+		encode([]byte("\x00" + c.Username + "\x00" + c.Password)), encode([]byte(c.Password)), c.Password,
+	} {
+		words = strings.ReplaceAll(words, secret, "********")
+	}
+	return words
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/emersion/go-sasl"
 	smtp "github.com/emersion/go-smtp"
+
+	"github.com/engardehq/madansara/internal/madansara/outreach/channel"
 )
 
 // wire is the TCP connection. It counts what the kernel took over, which tells
@@ -38,10 +40,9 @@ type connection struct {
 
 // connect dials, secures, greets and logs in; its errors are *channel.Error.
 func connect(ctx context.Context, cfg Config) (*connection, error) {
-	dialer := net.Dialer{Timeout: cfg.ConnectTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", cfg.Address)
+	conn, err := cfg.Dial(ctx, "tcp", cfg.Address)
 	if err != nil {
-		return nil, failure("connect", err)
+		return nil, unused(cfg, channel.StageConnect, err)
 	}
 	w := &wire{Conn: conn}
 	// The client has no context: closing the socket is what ends its calls.
@@ -49,16 +50,23 @@ func connect(ctx context.Context, cfg Config) (*connection, error) {
 	defer stop()
 	client, stage, err := greet(ctx, w, cfg)
 	if err == nil {
-		stage, err = "auth", logIn(client, cfg)
+		stage, err = channel.StageLogIn, logIn(client, cfg)
 	}
 	if err != nil {
 		_ = conn.Close() // the failure above is what counts
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return nil, failure(stage, err)
+		return nil, unused(cfg, stage, err)
 	}
 	return &connection{wire: w, client: client}, nil
+}
+
+// unused is the failure of a connection on which no message was begun.
+func unused(cfg Config, stage string, err error) *channel.Error {
+	failed := failure(stage, err)
+	failed.Unused, failed.Reply = true, cfg.withoutSecrets(failed.Reply)
+	return failed
 }
 
 // greet returns a client that has said EHLO over the secured connection, or the
@@ -66,7 +74,7 @@ func connect(ctx context.Context, cfg Config) (*connection, error) {
 func greet(ctx context.Context, w *wire, cfg Config) (*smtp.Client, string, error) {
 	var conn net.Conn = w
 	if err := conn.SetDeadline(time.Now().Add(cfg.ConnectTimeout)); err != nil {
-		return nil, "connect", err
+		return nil, channel.StageConnect, err
 	}
 	if cfg.Security == StartTLS {
 		if err := askForTLS(w, cfg.Domain); err != nil {

@@ -14,6 +14,7 @@ import (
 	smtp "github.com/emersion/go-smtp"
 
 	"github.com/engardehq/madansara/internal/madansara/outreach/channel"
+	"github.com/engardehq/madansara/internal/ssrf"
 )
 
 // greylistDelay is when a server that asked to come back is asked again.
@@ -40,10 +41,15 @@ func failure(stage string, err error) *channel.Error {
 			failed.Kind = channel.Misconfigured
 		}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-	case errors.Is(err, errNoSTARTTLS), errors.Is(err, errNoAuth), errors.As(err, &certificate), errors.As(err, &authority):
+	case isRefusedTarget(err), errors.Is(err, errNoSTARTTLS), errors.Is(err, errNoAuth), errors.As(err, &certificate), errors.As(err, &authority):
 		failed.Kind = channel.Misconfigured
 	}
 	return failed
+}
+
+func isRefusedTarget(err error) bool {
+	_, refused := ssrf.Refused(err)
+	return refused
 }
 
 // kindOf reads a server's refusal. Enhanced codes (RFC 3463) say more than the
@@ -54,7 +60,7 @@ func kindOf(stage string, e *smtp.SMTPError) channel.Kind {
 	switch {
 	case e.Code < 500:
 		return channel.Temporary
-	case e.Code == 530, e.Code == 534, e.Code == 535, e.Code == 538, stage == "auth", stage == "greeting", stage == "connect":
+	case e.Code == 530, e.Code == 534, e.Code == 535, e.Code == 538, stage == channel.StageLogIn, stage == "greeting", stage == channel.StageConnect:
 		return channel.Misconfigured
 	case known && subject == 1 && (detail == 7 || detail == 8):
 		return channel.Misconfigured // our sender address is not accepted
