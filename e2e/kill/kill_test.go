@@ -44,6 +44,7 @@ func TestACampaignSurvivesKill(t *testing.T) {
 	tenant := p.tenant(t)
 	template := p.seed(t, tenant, recipients)
 
+	p.startCore(t)
 	p.start(t)
 	const rules = `{"all":[{"event":{"name":"Signed Up"}},{"not":{"conversion":{}}}]}`
 	segment := p.call(t, http.MethodPost, "/api/v1/segments", `{"name":"Signed up, did not buy","rules":`+rules+`}`, http.StatusCreated)["segment_uuid"]
@@ -93,24 +94,26 @@ func TestACampaignSurvivesKill(t *testing.T) {
 
 // program is the binary, its database and its process.
 type program struct {
-	binary, database, base, key string
-	environ                     []string
-	cmd                         *exec.Cmd
-	ended                       *sync.Once
+	binary, database, base, core, key string
+	environ                           []string
+	cmd                               *exec.Cmd
+	ended                             *sync.Once
 }
 
 func build(t *testing.T, smtpAddress string) *program {
 	t.Helper()
 	host, smtpPort, err := net.SplitHostPort(smtpAddress)
 	require.NoError(t, err)
-	port := freePort(t)
+	port, corePort := freePort(t), freePort(t)
 	p := &program{
-		binary: filepath.Join(t.TempDir(), "madansara"), database: dbtest.URL(t), base: "http://127.0.0.1:" + port,
+		binary: filepath.Join(t.TempDir(), "madansara"), database: dbtest.URL(t),
+		base: "http://127.0.0.1:" + port, core: "http://127.0.0.1:" + corePort,
 	}
 	output, err := exec.Command("go", "build", "-o", p.binary, "github.com/engardehq/madansara/cmd/madansara").CombinedOutput()
 	require.NoError(t, err, string(output))
 	p.environ = append(os.Environ(),
 		"ENGARDE_DATABASE_URL="+p.database, "PORT="+port, "PUBLIC_BASE_URL="+p.base, "SECRET_KEY="+strings.Repeat("5ec4e7", 12),
+		"SERVICE_MESH_SECRET="+strings.Repeat("3e54", 12), "CREDENTIALS_KEY="+strings.Repeat("c5", 32), "ENGARDE_CORE_URL="+p.core,
 		"MADANSARA_DATA_DIR="+t.TempDir(), "SMTP_HOST="+host, "SMTP_PORT="+smtpPort, "SMTP_TLS=none", "SMTP_FROM=Shop <shop@example.com>",
 		"LOG_LEVEL=warn", "API_RATE_LIMIT=0")
 	return p
@@ -130,8 +133,27 @@ func (p *program) start(t *testing.T) {
 	p.cmd.Env, p.cmd.Stderr = p.environ, os.Stderr
 	require.NoError(t, p.cmd.Start())
 	t.Cleanup(func() { p.kill(t) })
+	awaitReady(t, p.base)
+}
+
+// startCore runs Core until the test ends: without it nobody knows whose account a mail
+// is to leave by.
+func (p *program) startCore(t *testing.T) {
+	t.Helper()
+	cmd := exec.Command(p.binary, "serve", "engarde-core")
+	cmd.Env, cmd.Stderr = append(p.environ[:len(p.environ):len(p.environ)], "PORT="+strings.TrimPrefix(p.core, "http://127.0.0.1:")), os.Stderr
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	awaitReady(t, p.core)
+}
+
+func awaitReady(t *testing.T, base string) {
+	t.Helper()
 	require.Eventually(t, func() bool {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.base+"/health/ready", nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/health/ready", nil)
 		require.NoError(t, err)
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {

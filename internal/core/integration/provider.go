@@ -175,7 +175,7 @@ func (p Provider) checkServer(values map[string]string, guard ssrf.Guard) error 
 	if reason, refused := ssrf.Refused(guard.CheckHost(host, uint16(port))); refused {
 		return fault.At("body.settings.port", nil, "may not be used: %s", reason)
 	}
-	if values["tls"] == noTLS && !(guard.AllowLoopback && ssrf.IsLoopback(host)) {
+	if values["tls"] == noTLS && (!guard.AllowLoopback || !ssrf.IsLoopback(host)) {
 		return fault.At("body.settings.tls", nil, "mail and the password leave this machine encrypted: use starttls or tls")
 	}
 	return nil

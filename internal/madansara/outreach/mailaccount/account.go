@@ -65,7 +65,7 @@ func (a *Accounts) smtp(c *mesh.IntegrationCredentials) (email.Config, error) {
 		security = email.TLS
 	case security == "":
 		security = email.StartTLS
-	case security == email.Plain && !(a.cfg.Guard.AllowLoopback && ssrf.IsLoopback(host)):
+	case security == email.Plain && (!a.cfg.Guard.AllowLoopback || !ssrf.IsLoopback(host)):
 		return email.Config{}, errors.New("mail leaves this machine encrypted only, and its tls is none")
 	}
 	if reason, refused := ssrf.Refused(a.cfg.Guard.CheckHost(host, uint16(port))); refused {

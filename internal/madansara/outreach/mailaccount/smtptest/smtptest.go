@@ -46,6 +46,7 @@ type Server struct {
 
 	mu          sync.Mutex
 	passwords   map[string]string
+	open        bool
 	refusal     error
 	mails       []Mail
 	logIns      []string // users let in, in order
@@ -103,6 +104,13 @@ func (s *Server) Account(user, password string) {
 	s.passwords[user] = password
 }
 
+// Open takes mail from now on from who has not logged in too, as a relay of one's own does.
+func (s *Server) Open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open = true
+}
+
 // RefuseWith is what whoever is not let in is answered.
 func (s *Server) RefuseWith(err error) {
 	s.mu.Lock()
@@ -152,7 +160,9 @@ func (s *session) Auth(string) (sasl.Server, error) {
 }
 
 func (s *session) Mail(from string, _ *smtp.MailOptions) error {
-	if s.user == "" {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	if s.user == "" && !s.server.open {
 		return &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "Authentication required"}
 	}
 	s.from = from
