@@ -129,7 +129,7 @@ func (a *App) serveMadanSara(models *attribution.Service, signer *tracking.Signe
 	dashboard.New(dashboard.Config{
 		DB: a.db, Clock: clock, Logger: logger, Accounts: a.accounts, Contacts: contacts, Conversions: conversions,
 		Campaigns: campaigns, Insights: insights, Segments: segments, Templates: templates, Memories: remembered,
-		PublicURL: cfg.PublicBaseURL, TrackerPath: TrackerPath, FromName: mailing.FromName, FromEmail: mailing.FromEmail,
+		PublicURL: cfg.PublicBaseURL, TrackerPath: TrackerPath,
 		SecureCookies: strings.HasPrefix(cfg.PublicBaseURL, "https://"),
 	}).Mount(router.Mux())
 	return a.finish(router, kept.check(logger))

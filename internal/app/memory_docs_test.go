@@ -21,10 +21,12 @@ import (
 	"github.com/engardehq/madansara/zerodb/pgmem"
 )
 
-// examples returns the code blocks of docs/MEMORY.md in a language.
-func examples(t *testing.T, language string) (blocks []string) {
+const memoryGuide = "../../docs/MEMORY.md"
+
+// examples returns the code blocks of a page in a language.
+func examples(t *testing.T, path, language string) (blocks []string) {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/MEMORY.md")
+	page, err := os.ReadFile(path)
 	require.NoError(t, err)
 	for _, match := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
 		blocks = append(blocks, match[1])
@@ -42,7 +44,7 @@ func TestTheGuidesShellExamplesWork(t *testing.T) {
 	server := httptest.NewServer(service.Handler())
 	t.Cleanup(server.Close)
 	answers := make([]string, 0, 4)
-	for _, example := range examples(t, "sh") {
+	for _, example := range examples(t, memoryGuide, "sh") {
 		command := exec.CommandContext(t.Context(), "sh", "-ec", example)
 		command.Env = append(os.Environ(), "MADANSARA_URL="+server.URL, "API_KEY="+key(t, service, tenant, "memory:read", "memory:write"))
 		var errs strings.Builder
@@ -69,7 +71,7 @@ func TestTheGuidesConfigurationIsJSON(t *testing.T) {
 			Env     map[string]string
 		} `json:"mcpServers"`
 	}
-	require.NoError(t, json.Unmarshal([]byte(examples(t, "json")[0]), &configuration))
+	require.NoError(t, json.Unmarshal([]byte(examples(t, memoryGuide, "json")[0]), &configuration))
 	require.Equal(t, "mcp", configuration.Servers["madansara"].Args[0])
 	require.Contains(t, configuration.Servers["madansara"].Env, "ENGARDE_API_KEY")
 }
@@ -87,7 +89,7 @@ func TestTheGuidesGoExampleWorks(t *testing.T) {
 	flat := func(code string) string {
 		return strings.Join(strings.Fields(strings.ReplaceAll(code, "return zerodb.AgentContext{}, nil, err", "return err")), " ")
 	}
-	shown := examples(t, "go")[0]
+	shown := examples(t, memoryGuide, "go")[0]
 	shown = strings.ReplaceAll(strings.ReplaceAll(shown, " // db is an *engardedb.DB", ""), " // known.Text goes into the prompt", "")
 	require.Contains(t, flat(string(source)), flat(strings.ReplaceAll(shown, "defer client.Close(ctx)", "defer func() { _ = client.Close(ctx) }()")))
 }

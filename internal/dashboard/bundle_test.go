@@ -49,6 +49,7 @@ type bundle struct {
 	client *http.Client
 	users  *account.Service
 	memory *zerodb.Client
+	mail   *mailAccounts
 }
 
 func setup(t *testing.T) *bundle {
@@ -68,12 +69,13 @@ func setup(t *testing.T) *bundle {
 	t.Cleanup(func() { require.NoError(t, b.memory.Close(context.WithoutCancel(t.Context()))) })
 	kept := memoryjobs.New(db, b.clock)
 	kept.UseQueue(queue)
+	b.mail = &mailAccounts{}
 	pages := dashboard.New(dashboard.Config{
 		Memories: memory.New(b.memory, kept, b.clock, slog.New(slog.DiscardHandler)),
 		DB:       db, Clock: b.clock, Accounts: b.users, Contacts: contact.New(db, contact.Followers{}, b.clock), Conversions: conversions, Segments: segment.New(db, b.clock), Templates: template.New(db, b.clock),
-		Campaigns: outreach.New(db, queue, b.clock, outreach.Config{FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example"}),
+		Campaigns: outreach.New(db, queue, b.clock, outreach.Config{FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example", Accounts: b.mail}),
 		Insights:  insight.New(db, queue, b.clock),
-		PublicURL: "https://madansara.example.org", TrackerPath: "/tracker.js", FromName: "Kafe Lakay", FromEmail: "bonjou@kafelakay.example",
+		PublicURL: "https://madansara.example.org", TrackerPath: "/tracker.js",
 	})
 	pages.Mount(router.Mux())
 	b.server = httptest.NewServer(router.Handler())

@@ -45,19 +45,19 @@ type newCampaignPage struct {
 	Form      campaignForm
 	Segments  []segment.Segment
 	Templates []template.Template
-	FromEmail string
+	Mail      outreach.MailAccount
 }
 
 func (d *Dashboard) newCampaign(w http.ResponseWriter, r *http.Request, v *view) error {
 	query := r.URL.Query()
 	return d.showCampaignForm(w, r, v, http.StatusOK, campaignForm{
-		Segment: query.Get("segment"), Template: query.Get("template"), FromName: d.FromName,
+		Segment: query.Get("segment"), Template: query.Get("template"),
 	})
 }
 
 func (d *Dashboard) showCampaignForm(w http.ResponseWriter, r *http.Request, v *view, status int, form campaignForm) error {
 	v.Title, v.Section, v.Narrow = "New campaign", "campaigns", true
-	page := newCampaignPage{view: v, Form: form, FromEmail: d.FromEmail}
+	page := newCampaignPage{view: v, Form: form, Mail: d.mailAccount(r.Context(), v.Tenant)}
 	var err error
 	if page.Segments, err = d.Segments.List(r.Context(), v.Tenant, uuid.Nil, allOf); err != nil {
 		return err

@@ -42,8 +42,6 @@ type Config struct {
 	// PublicURL is where browsers reach the service, without a final slash;
 	// TrackerPath is where sites load the tracker from it.
 	PublicURL, TrackerPath string
-	// FromName and FromEmail are who mail comes from.
-	FromName, FromEmail string
 	// SecureCookies keeps the log-in cookie to https.
 	SecureCookies bool
 }

@@ -56,6 +56,7 @@ type Campaigns interface {
 	Create(ctx context.Context, tenant uuid.UUID, draft outreach.CampaignDraft) (outreach.Campaign, error)
 	Start(ctx context.Context, tenant, id uuid.UUID) (outreach.Campaign, error)
 	Pause(ctx context.Context, tenant, id uuid.UUID, reason string) (outreach.Campaign, error)
+	MailAccount(ctx context.Context, tenant uuid.UUID) outreach.MailAccount
 	Resolve(ctx context.Context, tenant, id uuid.UUID, outcome outreach.Resolution, by string) (outreach.Message, error)
 }
 

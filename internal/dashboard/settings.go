@@ -1,10 +1,15 @@
 package dashboard
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/engardehq/madansara/internal/core/account"
+	"github.com/engardehq/madansara/internal/madansara/outreach"
 )
 
 type settingsPage struct {
@@ -15,8 +20,7 @@ type settingsPage struct {
 	Name       string // typed for a key that was refused
 	Problem    string
 	TrackerURL string
-	FromName   string
-	FromEmail  string
+	Mail       outreach.MailAccount
 }
 
 func (d *Dashboard) settings(w http.ResponseWriter, r *http.Request, v *view) error {
@@ -25,7 +29,7 @@ func (d *Dashboard) settings(w http.ResponseWriter, r *http.Request, v *view) er
 
 func (d *Dashboard) showSettings(w http.ResponseWriter, r *http.Request, v *view, status int, page settingsPage) error {
 	v.Title, v.Section, v.Narrow = "Settings", "settings", true
-	page.view, page.TrackerURL, page.FromName, page.FromEmail = v, d.PublicURL+d.TrackerPath, d.FromName, d.FromEmail
+	page.view, page.TrackerURL, page.Mail = v, d.PublicURL+d.TrackerPath, d.mailAccount(r.Context(), v.Tenant)
 	if v.CanAdmin {
 		var err error
 		if page.Keys, err = d.Accounts.Keys(r.Context(), v.Tenant); err != nil {
@@ -33,6 +37,13 @@ func (d *Dashboard) showSettings(w http.ResponseWriter, r *http.Request, v *view
 		}
 	}
 	return d.render(w, r, status, settingsView(page))
+}
+
+// mailAccount is what the company's mails leave by; a page does not wait long for Core.
+func (d *Dashboard) mailAccount(ctx context.Context, tenant uuid.UUID) outreach.MailAccount {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return d.Campaigns.MailAccount(ctx, tenant)
 }
 
 // createKey shows the new key in its answer and not after a redirect: the
