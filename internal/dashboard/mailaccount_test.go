@@ -24,7 +24,8 @@ func (m *mailAccounts) Own(context.Context, uuid.UUID, string, time.Time) (*chan
 	return m.own, m.problem
 }
 
-func (m *mailAccounts) Refused(uuid.UUID, *channel.Account) {}
+func (m *mailAccounts) Refused(uuid.UUID, *channel.Account)         {}
+func (m *mailAccounts) Unusable(uuid.UUID, *channel.Account, error) {}
 
 func (m *mailAccounts) set(own *channel.Account, problem error) {
 	m.mu.Lock()

@@ -20,6 +20,10 @@ type Accounts interface {
 	// Refused says that the account's log-in was refused: it is not to be used again
 	// unless it is entered anew or asked for anew.
 	Refused(tenant uuid.UUID, account *channel.Account)
+	// Unusable says the same of an account that was asked for anew, and why: until it is
+	// asked for anew once more, Own answers problem. Providers lock an account that is
+	// tried again and again.
+	Unusable(tenant uuid.UUID, account *channel.Account, problem error)
 }
 
 // nobodys is for an installation on which all tenants share its accounts.
@@ -29,7 +33,8 @@ func (nobodys) Own(context.Context, uuid.UUID, string, time.Time) (*channel.Acco
 	return nil, nil //nolint:nilnil // no account is an answer
 }
 
-func (nobodys) Refused(uuid.UUID, *channel.Account) {}
+func (nobodys) Refused(uuid.UUID, *channel.Account)         {}
+func (nobodys) Unusable(uuid.UUID, *channel.Account, error) {}
 
 // installations is who the installation's own account sends as.
 func (c Config) installations(adapter channel.Adapter) *channel.Account {
@@ -110,6 +115,7 @@ func (r *run) renew(ctx context.Context, name string, refused *channel.Account, 
 		return nil, err
 	}
 	if account.Version == refused.Version {
+		r.cfg.Accounts.Unusable(r.job.Args.Tenant, account, refusal)
 		return nil, refusal
 	}
 	session, err := account.Open(ctx)

@@ -17,12 +17,13 @@ import (
 
 // book is what is known of tenants' own accounts.
 type book struct {
-	mu      sync.Mutex
-	of      map[uuid.UUID]*channel.Account
-	unknown bool
-	entered map[uuid.UUID]*channel.Account // known when it is asked for anew
-	refused []string                       // versions
-	since   []time.Time
+	mu       sync.Mutex
+	of       map[uuid.UUID]*channel.Account
+	unknown  bool
+	entered  map[uuid.UUID]*channel.Account // known when it is asked for anew
+	refused  []string                       // versions
+	unusable []string
+	since    []time.Time
 }
 
 func (b *book) Own(_ context.Context, tenant uuid.UUID, _ string, since time.Time) (*channel.Account, error) {
@@ -42,6 +43,12 @@ func (b *book) Refused(tenant uuid.UUID, account *channel.Account) {
 	if b.of[tenant] == account && b.entered[tenant] != nil {
 		b.of[tenant] = b.entered[tenant]
 	}
+}
+
+func (b *book) Unusable(_ uuid.UUID, account *channel.Account, _ error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unusable = append(b.unusable, account.Version)
 }
 
 func (b *book) change(fn func(b *book)) {
@@ -218,6 +225,7 @@ func TestARefusedLogInPausesAndIsSaid(t *testing.T) {
 	}
 	require.LessOrEqual(t, theirs.openings(), b.cfg.Senders, "the same log-in is not tried twice")
 	require.Zero(t, b.provider.count())
+	accounts.change(func(a *book) { require.Contains(t, a.unusable, "1") })
 
 	accounts.change(func(a *book) { a.of[b.tenant] = ownAccount(&provider{}, "2") })
 	_, err := b.service.Start(t.Context(), b.tenant, c.UUID)

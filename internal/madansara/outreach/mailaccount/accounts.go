@@ -109,12 +109,18 @@ func (a *Accounts) Own(ctx context.Context, tenant uuid.UUID, name string, since
 // Refused drops an account whose log-in the mail server refused: it is used again only
 // when Core gives it again.
 func (a *Accounts) Refused(tenant uuid.UUID, account *channel.Account) {
-	a.known.drop(tenant, account)
+	a.known.replace(tenant, account, nil)
+}
+
+// Unusable keeps, in the account's place, why it cannot be used: for as long as the
+// account would have been used.
+func (a *Accounts) Unusable(tenant uuid.UUID, account *channel.Account, problem error) {
+	a.known.replace(tenant, account, problem)
 }
 
 func (a *Accounts) isFresh(e *entry, since time.Time) bool {
 	bound := a.cfg.Fresh
-	if e.account == nil {
+	if e.account == nil && e.problem == nil {
 		bound = a.cfg.FreshNone
 	}
 	return !e.asked.Before(since) && a.cfg.Clock.Since(e.asked) < bound

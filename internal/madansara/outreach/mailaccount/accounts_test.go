@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -255,6 +256,28 @@ func TestARotationIsPickedUp(t *testing.T) {
 	require.NoError(t, session.Close())
 	b.accounts.Refused(b.tenant, old)
 	require.Same(t, renewed, b.must(t), "a refusal of the old one is no refusal of the new")
+}
+
+// TestARefusedLogInIsLeftAlone: a provider locks an account that is tried every half minute.
+func TestARefusedLogInIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.enter(b.tenant, "marie", "wrong")
+	account := b.must(t)
+	refusal := errors.New("refused")
+	b.accounts.Unusable(b.tenant, account, refusal)
+	asked := b.core.calls()
+	b.clock.Advance(5*time.Minute - time.Second)
+	_, err := b.own(t)
+	require.Equal(t, refusal, err)
+	require.Equal(t, asked, b.core.calls())
+	_, err = b.accounts.Own(t.Context(), b.tenant, "email", b.clock.Now())
+	require.NoError(t, err, "who continues a campaign means it")
+	b.accounts.Unusable(b.tenant, account, refusal)
+	b.must(t)
+	b.accounts.Unusable(b.tenant, b.must(t), refusal)
+	b.clock.Advance(5 * time.Minute)
+	b.must(t)
 }
 
 func TestARefusedLogInSaysWhatToDo(t *testing.T) {

@@ -75,13 +75,22 @@ func (k *known) keep(tenant uuid.UUID, e *entry) {
 	k.byTenant[tenant] = element
 }
 
-// drop forgets a tenant's account, unless another has been learnt since.
-func (k *known) drop(tenant uuid.UUID, account *channel.Account) {
+// replace forgets a tenant's account, unless another has been learnt since; a problem
+// takes its place for what is left of its life.
+func (k *known) replace(tenant uuid.UUID, account *channel.Account, problem error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	element := k.byTenant[tenant]
-	if element != nil && element.Value.(*kept).entry.account == account { //nolint:forcetypeassert // it holds nothing else
+	if element == nil {
+		return
+	}
+	held := element.Value.(*kept) //nolint:forcetypeassert // it holds nothing else
+	switch {
+	case held.entry.account != account:
+	case problem == nil:
 		k.remove(element)
+	default:
+		held.entry = &entry{asked: held.entry.asked, problem: problem}
 	}
 }
 
