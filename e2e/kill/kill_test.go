@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -141,7 +142,7 @@ func (p *program) start(t *testing.T) {
 func (p *program) startCore(t *testing.T) {
 	t.Helper()
 	cmd := exec.Command(p.binary, "serve", "engarde-core")
-	cmd.Env, cmd.Stderr = append(p.environ[:len(p.environ):len(p.environ)], "PORT="+strings.TrimPrefix(p.core, "http://127.0.0.1:")), os.Stderr
+	cmd.Env, cmd.Stderr = append(slices.Clip(p.environ), "PORT="+strings.TrimPrefix(p.core, "http://127.0.0.1:")), os.Stderr
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()

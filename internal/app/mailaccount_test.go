@@ -223,8 +223,15 @@ func TestAMailLeavesByTheCompanysAccount(t *testing.T) {
 	m.await(t, without, campaign, "finished")
 	last(t, m.installation, address)
 
+	const accountPath = "/api/v1/outreach/mail-account"
+	require.Equal(t, map[string]any{"own": true, "from_email": "marie@shop.example", "from_name": "The Shop", "problem": ""},
+		m.call(t, m.madanSara, marie, http.MethodPost, accountPath+"/check", "", 200))
+	require.Equal(t, map[string]any{"own": false, "from_email": "mail@platform.example", "from_name": "The Platform", "problem": ""},
+		m.call(t, m.madanSara, without, http.MethodGet, accountPath, "", 200))
+
 	// The password is changed at the provider, and not yet in Core.
 	m.provider.Account("marie", passwords[1])
+	require.Contains(t, m.call(t, m.madanSara, marie, http.MethodPost, accountPath+"/check", "", 200)["problem"], "refused the log-in")
 	campaign, address = m.campaign(t, marie)
 	reason := m.await(t, marie, campaign, "paused")
 	require.Contains(t, reason, "refused the log-in of the company's SMTP integration “default” ("+m.provider.Host+"): enter its user name and password anew")

@@ -43,29 +43,6 @@ func (c Config) installations(adapter channel.Adapter) *channel.Account {
 	}
 }
 
-// MailAccount says whose account a tenant's mails leave by now, and as whom.
-type MailAccount struct {
-	From channel.Address // of a mail that names nobody; empty when nothing is set up
-	Own  bool
-	// Problem is why it is not known, or not usable; empty when all is well.
-	Problem string
-}
-
-// MailAccount tells people what a campaign of theirs would leave by.
-func (s *Service) MailAccount(ctx context.Context, tenant uuid.UUID) MailAccount {
-	own, err := s.cfg.Accounts.Own(ctx, tenant, "email", time.Time{})
-	failed, explained := errors.AsType[*channel.Error](err)
-	switch {
-	case explained && failed.Hint != "":
-		return MailAccount{Problem: failed.Hint + "."}
-	case err != nil:
-		return MailAccount{Problem: "Which account the company's mails leave by is not known at the moment."}
-	case own != nil:
-		return MailAccount{From: own.From, Own: true}
-	}
-	return MailAccount{From: s.cfg.installations(nil).From}
-}
-
 // line is an open session and the account it was opened with.
 type line struct {
 	session channel.Session

@@ -105,6 +105,7 @@ func (s *Service) Register(api huma.API) {
 	httpkit.Register(api, operation("resolve-message", http.MethodPost, path+"/messages/{message_uuid}/resolve",
 		"Decide what a message counts as whose fate is unknown", write), s.resolveMessage)
 	s.registerSending(api)
+	s.registerMailAccount(api)
 }
 
 func operation(id, method, path, summary, scope string) huma.Operation {
