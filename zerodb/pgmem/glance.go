@@ -61,9 +61,10 @@ func (g *glance) seen(searches []zerodb.Search) seen {
 			if there {
 				continue
 			}
-			entry.partition = g.backend.cache.get(partitionKey{g.tenant, scope})
+			var due bool
+			entry.partition, due = g.backend.cache.get(partitionKey{g.tenant, scope}, false)
 			entry.partition.mu.RLock()
-			held := entry.partition.index != nil
+			held := entry.partition.index != nil && !due
 			entry.changed = entry.partition.changed
 			entry.partition.mu.RUnlock()
 			if !held {
@@ -83,32 +84,35 @@ func (g *glance) searchHeld(ctx context.Context, now time.Time, searches []zerod
 	if err != nil {
 		return nil, err
 	}
-	found := make([]zerodb.Candidates, 0, len(searches))
+	finders := make([]*finder, 0, len(searches))
 	for i := range searches {
 		var partitions []*partition
 		for _, scope := range searches[i].Filter.Audience.Scopes() {
 			partitions = append(partitions, seen[scope].partition)
 		}
 		f := newFinder(&searches[i], rowFilterOf(&searches[i].Filter, now, nil))
-		if !eachHeld(partitions, f.count) {
+		if !eachHeld(partitions, func(x index) { x.count(f) }) {
 			break
 		}
 		f.counted()
-		if !eachHeld(partitions, f.find) {
+		if !eachHeld(partitions, func(x index) { x.find(f) }) {
 			break
 		}
-		found = append(found, f.candidates())
+		finders = append(finders, f)
 	}
 	if err := check.Wait(); err != nil {
 		return nil, failed(err, "read the scopes")
 	}
-	if !current || len(found) < len(searches) {
+	if !current || len(finders) < len(searches) {
 		return nil, nil
+	}
+	if err := exactly(ctx, g.reader, finders); err != nil {
+		return nil, err
 	}
 	for _, entry := range seen {
 		g.current = append(g.current, entry.partition)
 	}
-	return found, nil
+	return candidates(finders), nil
 }
 
 // countsQuery is scopesQuery for a few scopes, which takes less time: it may return others of
@@ -140,7 +144,7 @@ func (g *glance) check(ctx context.Context, seen seen, current *bool) (*engarded
 }
 
 // eachHeld runs step over the partitions, and reports whether all are held.
-func eachHeld(partitions []*partition, step func(*index)) bool {
+func eachHeld(partitions []*partition, step func(index)) bool {
 	for _, p := range partitions {
 		p.mu.RLock()
 		held := p.index != nil
