@@ -2,6 +2,8 @@ package pgmem
 
 import (
 	"bytes"
+	"cmp"
+	"math"
 	"runtime"
 	"slices"
 
@@ -18,17 +20,28 @@ type rough struct {
 	// seen says that there was a compact index.
 	seen       bool
 	near, text glimpses
+	compared   int     // of near, at least
+	sorted     bool    // near is
+	least      float64 // what others of near must reach; 0: not known yet
 }
 
 // Of the vectors, those that seem nearest are compared exactly: four times as many as the search asks for, and
-// at least so many. Measured in bench/memorybench: of the ten nearest, 200 hold nearly all.
+// at least so many. More, up to ten times as many, are compared when they might belong to the front third of
+// what is asked for, which is what a search returns of it: where many memories are nearly alike, their codes
+// can't tell which are nearest. Measured in bench/memorybench.
 const (
 	oversampling  = 4
 	leastCompared = 200
+	mostCompared  = 10
+	frontShare    = 3
+	// codeError is two standard deviations of what a code and a query's bits make of a cosine, times the root
+	// of the dimension.
+	codeError = 2 * 0.39
 )
 
 func newRough(s *zerodb.Search) rough {
-	return rough{near: glimpses{limit: max(oversampling*s.Limit, leastCompared)}, text: glimpses{limit: s.Limit}}
+	compared := max(oversampling*s.Limit, leastCompared)
+	return rough{compared: compared, near: glimpses{limit: min(mostCompared*compared, max(compared, comparedAtOnce))}, text: glimpses{limit: s.Limit}}
 }
 
 // prepare readies the query, once, when there is a compact index.
@@ -245,27 +258,32 @@ func (g *glimpses) merge(other *glimpses) {
 	}
 }
 
-// ids adds the IDs of all to the set.
-func (g *glimpses) ids(set map[uuid.UUID]bool) {
-	for i := range g.list {
-		set[g.list[i].id] = true
+// first are the glimpses to compare exactly whatever comes out.
+func (r *rough) first() (near, text []glimpse) {
+	if !r.sorted {
+		r.sorted = true
+		slices.SortFunc(r.near.list, func(a, b glimpse) int {
+			return cmp.Or(cmp.Compare(b.score, a.score), bytes.Compare(a.id[:], b.id[:]))
+		})
 	}
+	return r.near.list[:min(len(r.near.list), r.compared)], r.text.list
 }
 
-// candidates are those of the glimpses that are still there, the best by the signal first.
-func (f *finder) candidatesOf(g *glimpses, read map[uuid.UUID]*zerodb.Memory, signal func(*zerodb.Candidate) float64) []zerodb.Candidate {
-	list := make([]zerodb.Candidate, 0, len(g.list))
-	for i := range g.list {
-		m := read[g.list[i].id]
-		if m == nil {
-			continue // deleted since
-		}
-		c := zerodb.Candidate{ID: m.ID, Facts: zerodb.FactsOf(m), Text: g.list[i].text, Coverage: g.list[i].coverage}
-		if m.Model == f.search.Model && f.search.Vector != nil && len(m.Vector) == len(f.search.Vector) {
-			c.Cosine, c.HasCosine = float64(zerodb.Dot(f.search.Vector, m.Vector)), true
-		}
-		list = append(list, c)
+// unsure are the other glimpses that may still be among the nearest, for all that their codes tell: once
+// those in front are compared, what lies more than the codes' error below them is not.
+func (f *finder) unsure() []glimpse {
+	r := &f.rough
+	front := (f.search.Limit + frontShare - 1) / frontShare
+	if len(r.near.list) <= r.compared || len(f.dense.list) < front {
+		return nil
 	}
-	slices.SortFunc(list, bySignal(signal))
-	return list
+	if r.least == 0 {
+		r.least = f.dense.list[front-1].Cosine - codeError/math.Sqrt(float64(len(f.search.Vector)))
+	}
+	rest := r.near.list[r.compared:]
+	n := 0
+	for n < len(rest) && rest[n].score >= r.least {
+		n++
+	}
+	return rest[:n]
 }
