@@ -87,6 +87,10 @@ func (c *cache) get(key partitionKey, everyone bool) (p *partition, due bool) {
 	h, _ := e.Value.(*held)
 	if !ok {
 		c.evict(h, c.allowed(h, everyone))
+		if everyone && c.bytes > c.limit { // not even for its name
+			c.letGo(e)
+			return h.partition, false
+		}
 	}
 	if everyone {
 		return h.partition, false
@@ -249,12 +253,16 @@ func (c *cache) evict(h *held, may func(*held) bool) {
 		if other == h || !may(other) {
 			continue
 		}
-		c.recent.Remove(last)
-		delete(c.byKey, other.partition.key)
-		other.partition.dropped.Store(true)
-		c.bytes -= other.bytes
+		c.letGo(last)
 		c.evicted++
 	}
+}
+
+func (c *cache) letGo(e *list.Element) {
+	h, _ := c.recent.Remove(e).(*held)
+	delete(c.byKey, h.partition.key)
+	h.partition.dropped.Store(true)
+	c.bytes -= h.bytes
 }
 
 // CacheStats tell what a back end holds in the process.

@@ -157,14 +157,15 @@ func (s *session) seeNothing(scope zerodb.Scope) {
 }
 
 // seeAll brings what the process holds of the scopes up to date. What a search over all scopes makes the
-// process let go, it looks at again: then there is room for it in compact form.
+// process let go, it looks at again, for it may have room in compact form. Each whole scope let go makes room for
+// some ten, so that it is soon done.
 func (s *session) seeAll(ctx context.Context, states []scopeState, everyone bool, known map[zerodb.Scope]*view) error {
 	if everyone {
 		s.backend.cache.touch(s.tenant)
 	}
-	for range 3 {
-		var dropped []scopeState
-		for _, state := range states {
+	pending := states
+	for round := 0; len(pending) > 0 && round < 8; round++ {
+		for _, state := range pending {
 			v, err := s.see(ctx, state.scope(), state, everyone)
 			if err != nil {
 				return err
@@ -172,13 +173,11 @@ func (s *session) seeAll(ctx context.Context, states []scopeState, everyone bool
 			known[state.scope()] = v
 		}
 		s.current = slices.DeleteFunc(s.current, (*partition).isDropped)
+		pending = nil
 		for _, state := range states {
 			if v := known[state.scope()]; v.held != nil && v.held.isDropped() {
-				dropped = append(dropped, state)
+				pending = append(pending, state)
 			}
-		}
-		if states = dropped; len(states) == 0 {
-			break
 		}
 	}
 	return nil
