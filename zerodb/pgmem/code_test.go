@@ -171,3 +171,51 @@ func TestDeletedMemoriesLeaveNothingBehind(t *testing.T) {
 	}
 	require.True(t, x.wasteful())
 }
+
+// TestWordsAreCountedAndWeighedAsInAWholeScope: whatever is stored, changed and deleted, and whatever words are wanted.
+func TestWordsAreCountedAndWeighedAsInAWholeScope(t *testing.T) {
+	t.Parallel()
+	words := make([]string, 150)
+	for i := range words {
+		words[i] = fmt.Sprintf("w%d", i)
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 2))
+		compact, whole := newCompact(), newWhole()
+		stored := make([]indexed, rapid.IntRange(1, 6000).Draw(rt, "memories"))
+		for i := range stored {
+			var content string
+			for range 1 + random.IntN(20) {
+				content += " " + words[int(float64(len(words))*random.Float64()*random.Float64())]
+			}
+			stored[i].memory = zerodb.Memory{ID: uuid.Must(uuid.NewV7()), Type: types[random.IntN(2)], Content: content}
+		}
+		for _, x := range []index{compact, whole} {
+			putAll(x, stored)
+			for i := range len(stored) / 3 {
+				x.remove(stored[3*i].memory.ID)
+			}
+			putAll(x, stored[:len(stored)/10])
+		}
+		search := zerodb.Search{Terms: rapid.SliceOfNDistinct(rapid.SampledFrom(words), 1, 80, rapid.ID).Draw(rt, "terms"), Limit: 20}
+		search.Filter.Types = rapid.SampledFrom([][]zerodb.Type{nil, {types[0]}}).Draw(rt, "types")
+		read := map[uuid.UUID]*zerodb.Memory{}
+		for i := range stored {
+			read[stored[i].memory.ID] = &stored[i].memory
+		}
+		var lists [2][]zerodb.Candidate
+		for i, x := range []index{compact, whole} {
+			f := newFinder(&search, rowFilterOf(&search.Filter, time.Now(), nil))
+			x.count(f)
+			f.counted()
+			x.find(f)
+			f.takeFirst(read)
+			lists[i] = f.text.list
+		}
+		require.Len(rt, lists[0], len(lists[1]))
+		for i := range lists[0] {
+			require.InDelta(rt, lists[1][i].Text, lists[0][i].Text, 1e-9)
+			require.InDelta(rt, lists[1][i].Coverage, lists[0][i].Coverage, 1e-6)
+		}
+	})
+}

@@ -26,6 +26,8 @@ type compact struct {
 	alive  [typeCount]int // rows alive, by type
 	dead   int
 	words  int // of all rows, the dead ones included
+	// having is how many rows have each word; nil for few rows, which are counted when it is asked.
+	having map[uint32]uint32
 	bytes  int // estimated
 }
 
@@ -53,7 +55,10 @@ func newCompact() *compact {
 	return &compact{open: map[uint32]uint32{}, models: map[modelKey]uint32{}, agents: names{}, bytes: 500}
 }
 
-func (x *compact) size() int { return x.bytes + 4*len(x.places.slots) }
+func (x *compact) size() int {
+	const perWord = 16
+	return x.bytes + 4*len(x.places.slots) + perWord*len(x.having)
+}
 
 func (x *compact) wasteful() bool { return x.dead > 1000 && x.dead > x.total() }
 
@@ -132,6 +137,36 @@ func (x *compact) put(m *zerodb.Memory, words []uint32, code []uint64, factor fl
 	x.words += len(words)
 	x.places.set(m.ID, row, x.row)
 	x.alive[typeNumber(m.Type)]++
+	switch {
+	case x.having != nil:
+		x.counted(words, 1)
+	case row > countedRows:
+		x.having = map[uint32]uint32{}
+		for _, b := range x.blocks {
+			for i := range b.rows {
+				x.counted(b.wordsOf(i), 1)
+			}
+		}
+	}
+}
+
+// countedRows are how many make counting the rows that have a word beforehand worth its room.
+const countedRows = 4 * blockRows
+
+// counted adds to the rows that have the words; what is wiped is no word.
+func (x *compact) counted(words []uint32, by uint32) {
+	before := uint32(0)
+	for _, hash := range words {
+		if hash == before {
+			continue
+		}
+		before = hash
+		if n := x.having[hash] + by; n > 0 {
+			x.having[hash] = n
+		} else {
+			delete(x.having, hash)
+		}
+	}
 }
 
 // place returns the block of the model that has room.
@@ -162,7 +197,11 @@ func (x *compact) remove(id uuid.UUID) {
 	}
 	r.dead = true
 	b, i := x.blocks[number/blockRows], int(number%blockRows)
-	clear(b.wordsOf(i))
+	words := b.wordsOf(i)
+	if x.having != nil {
+		x.counted(words, ^uint32(0)) // one less
+	}
+	clear(words)
 	if b.model != 0 {
 		clear(b.code(i))
 	}

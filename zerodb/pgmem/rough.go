@@ -57,12 +57,20 @@ func (f *finder) prepare() *rough {
 
 func (x *compact) count(f *finder) {
 	rough := f.prepare()
+	all := true // the types that there are, are all wanted
 	for t, wanted := range f.filter.types {
 		if wanted {
 			f.total += x.alive[t]
 		}
+		all = all && (wanted || x.alive[t] == 0)
 	}
-	if len(f.found) == 0 {
+	switch {
+	case len(f.found) == 0:
+		return
+	case all && x.having != nil:
+		for i, hash := range rough.words.hashes {
+			f.found[i] += int(x.having[hash])
+		}
 		return
 	}
 	parts := make([][]int, runtime.GOMAXPROCS(0)+1)
@@ -86,54 +94,98 @@ func (x *compact) count(f *finder) {
 	}
 }
 
+// foundRow is a row that a compact index offers.
+type foundRow struct {
+	score float64
+	block *block
+	row   int32
+}
+
+// foundRows keep the limit best rows of one index that reach least: a heap, the worst first.
+type foundRows struct {
+	limit int
+	least float64
+	list  []foundRow
+}
+
+// worse reports whether a comes behind b: of equals, the higher ID does.
+func (a *foundRow) worse(b *foundRow) bool {
+	if a.score != b.score {
+		return a.score < b.score
+	}
+	return bytes.Compare(a.block.rows[a.row].id[:], b.block.rows[b.row].id[:]) > 0
+}
+
+func (r *foundRows) add(score float64, b *block, row int) {
+	found := foundRow{score, b, int32(row)}
+	switch {
+	case len(r.list) < r.limit:
+		r.list = append(r.list, found)
+		siftUp(r.list, (*foundRow).worse)
+	case r.list[0].worse(&found):
+		r.list[0] = found
+		siftDown(r.list, (*foundRow).worse)
+	}
+	if len(r.list) == r.limit {
+		r.least = r.list[0].score
+	}
+}
+
 func (x *compact) find(f *finder) {
-	type part struct{ near, text glimpses }
+	type part struct{ near, text foundRows }
 	parts := make([]part, runtime.GOMAXPROCS(0)+1)
 	agents := f.filter.agentNumbers(x.agents)
 	model := x.models[modelKey{f.search.Model, len(f.search.Vector)}]
 	x.split(func(n int, blocks []*block) {
 		p := &parts[n]
-		if n == 0 { // the first goes on with what was found before
-			p.near, p.text = f.rough.near, f.rough.text
-		} else {
-			p.near.limit, p.text.limit = f.rough.near.limit, f.rough.text.limit
-		}
+		p.near = foundRows{limit: f.rough.near.limit, least: f.rough.near.least()}
+		p.text = foundRows{limit: f.rough.text.limit, least: f.rough.text.least()}
 		for _, b := range blocks {
 			if len(f.search.Terms) > 0 {
-				f.glimpseWords(b, agents, &p.text)
+				f.lookForWords(b, agents, &p.text)
 			}
 			if model != 0 && b.model == model {
-				f.glimpseVectors(b, agents, &p.near)
+				f.compareCodes(b, agents, &p.near)
 			}
 		}
 	})
-	for _, p := range parts[1:] {
-		parts[0].near.merge(&p.near)
-		parts[0].text.merge(&p.text)
+	for i := range parts {
+		f.glimpse(parts[i].near.list, &f.rough.near)
+		f.glimpse(parts[i].text.list, &f.rough.text)
 	}
-	f.rough.near, f.rough.text = parts[0].near, parts[0].text
 }
 
-func (f *finder) glimpseWords(b *block, agents map[uint32]bool, best *glimpses) {
+// glimpse takes what an index offers to what others did.
+func (f *finder) glimpse(rows []foundRow, best *glimpses) {
+	for _, found := range rows {
+		g := glimpse{id: found.block.rows[found.row].id, score: found.score}
+		g.text, g.coverage = f.wordsOf(found.block.wordsOf(int(found.row)))
+		best.add(g)
+	}
+}
+
+func (f *finder) lookForWords(b *block, agents map[uint32]bool, best *foundRows) {
 	start := uint32(0)
 	for i, end := range b.ends {
-		if score, coverage := f.wordsOf(b.words[start:end]); score > 0 && score >= best.least() && f.filter.match(&b.rows[i], agents) {
-			best.add(glimpse{id: b.rows[i].id, score: score, text: score, coverage: coverage})
-		}
+		words := b.words[start:end]
 		start = end
+		score, sure := f.rough.words.score(words, f.idf)
+		if !sure {
+			score, _ = f.wordsOf(words)
+		}
+		if score > 0 && score >= best.least && f.filter.match(&b.rows[i], agents) {
+			best.add(score, b, i)
+		}
 	}
 }
 
-func (f *finder) glimpseVectors(b *block, agents map[uint32]bool, best *glimpses) {
-	query, least := &f.rough.query, best.least()
+func (f *finder) compareCodes(b *block, agents map[uint32]bool, best *foundRows) {
+	query := &f.rough.query
 	length := 2 * len(query.planes)
 	for i, factor := range b.factors {
 		cosine := float64(factor * query.product(b.codes[i*length:(i+1)*length]))
-		if cosine >= least && f.filter.match(&b.rows[i], agents) {
-			g := glimpse{id: b.rows[i].id, score: cosine}
-			g.text, g.coverage = f.wordsOf(b.wordsOf(i))
-			best.add(g)
-			least = best.least()
+		if cosine >= best.least && f.filter.match(&b.rows[i], agents) {
+			best.add(cosine, b, i)
 		}
 	}
 }
@@ -157,60 +209,6 @@ func (f *finder) wordsOf(words []uint32) (score, coverage float64) {
 		coverage = min(coverage/f.all, 1)
 	}
 	return score, coverage
-}
-
-// wantedWords are a query's terms: a hash table from their hashes to their numbers.
-type wantedWords struct {
-	slots []wantedWord // a power of two of them
-}
-
-type wantedWord struct {
-	hash   uint32 // 0: none
-	number int32
-}
-
-func newWantedWords(terms []string) wantedWords {
-	size := 16
-	for size < 8*len(terms) {
-		size *= 2
-	}
-	w := wantedWords{slots: make([]wantedWord, size)}
-	for i, term := range terms {
-		hash := hashOf(term)
-		at := hash
-		for w.slots[at&uint32(size-1)].hash != 0 {
-			at++
-		}
-		w.slots[at&uint32(size-1)] = wantedWord{hash, int32(i)}
-	}
-	return w
-}
-
-// number is that of the term with the hash, -1 for none.
-func (w *wantedWords) number(hash uint32) int32 {
-	for at := hash; ; at++ {
-		slot := &w.slots[at&uint32(len(w.slots)-1)]
-		switch slot.hash {
-		case 0:
-			return -1
-		case hash:
-			return slot.number
-		}
-	}
-}
-
-// count counts each term that a row has, once.
-func (w *wantedWords) count(words []uint32, found []int) {
-	before := uint32(0)
-	for _, hash := range words {
-		if hash == before {
-			continue
-		}
-		before = hash
-		if n := w.number(hash); n >= 0 {
-			found[n]++
-		}
-	}
 }
 
 // glimpse is what a compact index says of a memory.
@@ -249,12 +247,6 @@ func (g *glimpses) add(found glimpse) {
 	case g.list[0].worse(&found):
 		g.list[0] = found
 		siftDown(g.list, (*glimpse).worse)
-	}
-}
-
-func (g *glimpses) merge(other *glimpses) {
-	for _, found := range other.list {
-		g.add(found)
 	}
 }
 
