@@ -92,7 +92,7 @@ func (b *bench) hashed(ctx context.Context) (k kind, err error) {
 // clustered are vectors around so many centres, whose distance from theirs is noise: what asks for one has a
 // thousandth and more of all vectors almost equally near.
 func (b *bench) clustered(centres int, noise float32) (kind, error) {
-	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // the same every time
+	random := rand.New(rand.NewPCG(3, 4)) // the same every time
 	direction := func() []float32 {
 		v := make([]float32, dimensions)
 		for i := range v {

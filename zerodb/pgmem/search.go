@@ -226,11 +226,11 @@ func (s *session) upToDate(ctx context.Context, p *partition, state scopeState, 
 	p.index = nil
 	index, err := s.renew(ctx, p, index, since, everyone)
 	p.large = errors.Is(err, errTooLarge)
-	if p.large || errors.Is(err, errNoRoom) {
-		s.backend.cache.resized(p, nil, everyone)
-		return false, nil
-	}
 	if err != nil {
+		s.backend.cache.resized(p, nil, everyone)
+		if p.large || errors.Is(err, errNoRoom) {
+			return false, nil
+		}
 		return false, err
 	}
 	if !s.backend.cache.resized(p, index, everyone) {
