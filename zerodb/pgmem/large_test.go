@@ -248,8 +248,8 @@ func noError(t *testing.T, err error) bool {
 	return err == nil
 }
 
-// TestRecallOfACompactScope compares what a search finds with an exact one's, where the nearest are
-// many times more than are asked for.
+// TestRecallOfACompactScope compares what a search finds with an exact one's, under filters too, in a
+// scope of many times what is compared.
 func TestRecallOfACompactScope(t *testing.T) {
 	t.Parallel()
 	b := setup(t, pgmem.Config{}, pgmem.Config{})
@@ -265,15 +265,17 @@ func TestRecallOfACompactScope(t *testing.T) {
 		require.NoError(t, err)
 		id := uuid.Must(uuid.NewV7())
 		memories = append(memories, zerodb.Memory{
-			ID: id, Lineage: id, Agent: agent, Type: zerodb.Semantic, Scope: scope, Content: content, Importance: 0.5, Prior: 0.8, Mentions: 1,
-			CreatedAt: start, UpdatedAt: start, ValidFrom: start, Vector: vector, Model: embedder.Model(),
+			ID: id, Lineage: id, Agent: agentOf(i % 3), Type: zerodb.Types()[i/7%6], Scope: scope, Content: content, Importance: 0.5, Prior: 0.8, Mentions: 1,
+			CreatedAt: start, UpdatedAt: start, ValidFrom: start.Add(-time.Duration(i) * time.Minute), Vector: vector, Model: embedder.Model(),
 		})
 	}
 	require.NoError(t, b.stores[0].Change(t.Context(), b.tenant, []zerodb.Scope{scope}, func(ctx context.Context, w zerodb.Writer) error { return w.Put(ctx, memories) }))
-	cosines := func(process int, vector []float32) (list []float64) {
+	filters := []zerodb.Filter{{}, {Types: []zerodb.Type{zerodb.Semantic}}, {Agents: []string{agentOf(1)}}, {From: start.Add(-20 * time.Hour)}}
+	cosines := func(process int, filter zerodb.Filter, vector []float32) (list []float64) {
+		filter.Audience.Agent = agent
 		require.NoError(t, b.stores[process].View(t.Context(), b.tenant, func(ctx context.Context, r zerodb.Reader) error {
 			found, err := r.Search(ctx, b.clock.Now(), []zerodb.Search{{
-				Filter: zerodb.Filter{Audience: zerodb.Audience{Agent: agent}}, Vector: vector, Model: embedder.Model(), Limit: 50,
+				Filter: filter, Vector: vector, Model: embedder.Model(), Limit: 50,
 			}})
 			for _, c := range found[0].List {
 				list = append(list, c.Cosine)
@@ -286,7 +288,8 @@ func TestRecallOfACompactScope(t *testing.T) {
 	}
 	found, asked := 0.0, 0
 	for i := 0; i < len(memories); i += 100 {
-		exact, compact := cosines(0, memories[i].Vector), cosines(1, memories[i].Vector)
+		filter := filters[i/100%len(filters)]
+		exact, compact := cosines(0, filter, memories[i].Vector), cosines(1, filter, memories[i].Vector)
 		require.Len(t, compact, 50)
 		for rank := range 10 {
 			asked++
