@@ -23,7 +23,7 @@ type Everyone struct {
 	Memories, CacheBytes int
 	Took                 time.Duration // the first, of a new process
 	Peak                 uint64        // bytes of the process's heap in it, at most
-	P50, P99             time.Duration // of those after it
+	P50, P99, Fastest    time.Duration // of those after it
 	Held                 int           // bytes of the cache in use then
 	Scopes, Compact      int           // held, and held compact
 	Recall10, Recall50   float64
@@ -41,8 +41,8 @@ type Recall struct {
 func (r Result) writeLarge(text *strings.Builder) {
 	for _, e := range r.Everyone {
 		fmt.Fprintf(text, "\nall scopes of the tenant, %d memories, with a cache of %d MiB: %s, heap at most %d MiB", e.Memories, e.CacheBytes>>20, short(e.Took), e.Peak>>20)
-		fmt.Fprintf(text, "\n    after that p50 %s, p99 %s; %d of %d scopes compact, %d bytes a memory; recall@10 %.3f, @50 %.3f\n",
-			short(e.P50), short(e.P99), e.Compact, e.Scopes, e.Held/e.Memories, e.Recall10, e.Recall50)
+		fmt.Fprintf(text, "\n    after that p50 %s, p99 %s, fastest %s; %d of %d scopes compact, %d bytes a memory; recall@10 %.3f, @50 %.3f\n",
+			short(e.P50), short(e.P99), short(e.Fastest), e.Compact, e.Scopes, e.Held/e.Memories, e.Recall10, e.Recall50)
 	}
 	if len(r.Recall) > 0 {
 		fmt.Fprintf(text, "\n%-36s %9s %8s %10s %10s %13s %9s\n", "a compact scope of", "memories", "numbers", "recall@10", "recall@50", "bytes/memory", "p50")
@@ -80,7 +80,7 @@ func (b *bench) everyone(ctx context.Context, cacheBytes int) (e Everyone, err e
 		return e, err
 	}
 	slices.Sort(asked)
-	e.P50, e.P99 = asked[len(asked)/2], asked[len(asked)*99/100]
+	e.P50, e.P99, e.Fastest = asked[len(asked)/2], asked[len(asked)*99/100], asked[0]
 	stats := cacheOf(client)
 	e.Held, e.Scopes, e.Compact = stats.Bytes, stats.Scopes, stats.Compact
 	queries, err := b.queries(ctx, 100)

@@ -105,8 +105,8 @@ func (c *cache) get(key partitionKey, everyone bool) (p *partition, due bool) {
 	return h.partition, h.due
 }
 
-// touch counts all scopes of the tenant as needed now.
-func (c *cache) touch(tenant uuid.UUID) {
+// touch counts all scopes of the tenant as needed now, and returns what is held of them.
+func (c *cache) touch(tenant uuid.UUID) (list []*partition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// From the back, so that they keep their order.
@@ -114,9 +114,11 @@ func (c *cache) touch(tenant uuid.UUID) {
 		before := e.Prev()
 		if h, _ := e.Value.(*held); h.partition.key.tenant == tenant {
 			c.recent.MoveToFront(e)
+			list = append(list, h.partition)
 		}
 		e = before
 	}
+	return list
 }
 
 // partitionBytes is what a partition takes up that holds nothing.

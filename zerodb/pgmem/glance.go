@@ -2,6 +2,7 @@ package pgmem
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,8 +54,12 @@ func (g *glance) seen(searches []zerodb.Search) seen {
 	all := seen{}
 	for i := range searches {
 		f := &searches[i].Filter
-		if asksDatabase(f) || f.Audience.Everyone {
+		switch {
+		case asksDatabase(f):
 			return nil
+		case f.Audience.Everyone:
+			g.seenAll(all)
+			continue
 		}
 		for _, scope := range f.Audience.Scopes() {
 			entry, there := all[scope]
@@ -76,11 +81,24 @@ func (g *glance) seen(searches []zerodb.Search) seen {
 	return all
 }
 
+// seenAll adds what the process holds of all scopes. Whether these are all, the database will say.
+func (g *glance) seenAll(all seen) {
+	for _, p := range g.backend.cache.touch(g.tenant) {
+		p.mu.RLock()
+		if entry, there := all[p.key.scope]; !there && p.index != nil {
+			entry.partition, entry.changed = p, p.changed
+			all[p.key.scope] = entry
+		}
+		p.mu.RUnlock()
+	}
+}
+
 // searchHeld searches what the process holds. It returns nil when that turns out
 // to be behind what was committed before it began.
 func (g *glance) searchHeld(ctx context.Context, now time.Time, searches []zerodb.Search, seen seen) ([]zerodb.Candidates, error) {
 	current := true
-	check, err := g.check(ctx, seen, &current)
+	everyone := slices.ContainsFunc(searches, func(s zerodb.Search) bool { return s.Filter.Audience.Everyone })
+	check, err := g.check(ctx, seen, everyone, &current)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +107,11 @@ func (g *glance) searchHeld(ctx context.Context, now time.Time, searches []zerod
 		var partitions []*partition
 		for _, scope := range searches[i].Filter.Audience.Scopes() {
 			partitions = append(partitions, seen[scope].partition)
+		}
+		if searches[i].Filter.Audience.Everyone {
+			for _, entry := range seen {
+				partitions = append(partitions, entry.partition)
+			}
 		}
 		f := newFinder(&searches[i], rowFilterOf(&searches[i].Filter, now, nil))
 		if !eachHeld(partitions, func(x index) { x.count(f) }) {
@@ -121,18 +144,23 @@ const countsQuery = `
 	SELECT scope_kind, scope_name, changed FROM memory_partitions
 	WHERE tenant_uuid = $1 AND scope_kind = ANY ($2) AND scope_name = ANY ($3)`
 
-// check asks the database whether what was seen is current, and sets current once that is waited for.
-func (g *glance) check(ctx context.Context, seen seen, current *bool) (*engardedb.Sent, error) {
-	scopes := make([]zerodb.Scope, 0, len(seen))
-	for scope := range seen {
-		scopes = append(scopes, scope)
+// check asks the database whether what was seen is current, and for everyone whether it is all; it sets current
+// once that is waited for.
+func (g *glance) check(ctx context.Context, seen seen, everyone bool, current *bool) (*engardedb.Sent, error) {
+	query, arguments := everyScopeQuery, []any{g.tenant}
+	if !everyone {
+		scopes := make([]zerodb.Scope, 0, len(seen))
+		for scope := range seen {
+			scopes = append(scopes, scope)
+		}
+		kinds, names := scopeArrays(scopes)
+		query, arguments = countsQuery, append(arguments, kinds, names)
 	}
-	kinds, names := scopeArrays(scopes)
 	var batch pgx.Batch
-	batch.Queue(countsQuery, g.tenant, kinds, names).Query(func(rows pgx.Rows) error {
+	batch.Queue(query, arguments...).Query(func(rows pgx.Rows) error {
 		var state scopeState
 		_, err := pgx.ForEachRow(rows, []any{&state.Kind, &state.Name, &state.Changed}, func() error {
-			if entry, asked := seen[state.scope()]; asked && entry.changed < state.Changed {
+			if entry, asked := seen[state.scope()]; asked && entry.changed < state.Changed || everyone && !asked {
 				*current = false
 			}
 			return nil

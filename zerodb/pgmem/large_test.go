@@ -137,7 +137,7 @@ func TestASearchOverAllScopesIsAnsweredFromTheCache(t *testing.T) {
 		evicted, before := b.stores[1].CacheStats().Evicted, counted.n.Load()
 		requireAlike(t, wanted, b.search(t, 1, q))
 		if round > 0 {
-			require.Less(t, counted.n.Load()-before, int64(10), "no scope was read")
+			require.LessOrEqual(t, counted.n.Load()-before, int64(4), "asked, compared, compared what was unsure, read")
 			require.Equal(t, evicted, b.stores[1].CacheStats().Evicted, "nothing was let go")
 		}
 		stats := b.stores[1].CacheStats()

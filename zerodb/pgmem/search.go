@@ -90,9 +90,10 @@ const scopesQuery = `
 	SELECT scope_kind, scope_name, changed FROM memory_partitions
 	JOIN unnest($2::text[], $3::text[]) AS t (scope_kind, scope_name) USING (scope_kind, scope_name) WHERE tenant_uuid = $1`
 
+const everyScopeQuery = `SELECT scope_kind, scope_name, changed FROM memory_partitions WHERE tenant_uuid = $1`
+
 // viewsOf returns the audience's scopes that have memories.
 func (s *session) viewsOf(ctx context.Context, audience zerodb.Audience, known map[zerodb.Scope]*view) ([]*view, error) {
-	const every = `SELECT scope_kind, scope_name, changed FROM memory_partitions WHERE tenant_uuid = $1`
 	scopes := audience.Scopes()
 	all := len(scopes) > 0
 	for _, scope := range scopes {
@@ -100,7 +101,7 @@ func (s *session) viewsOf(ctx context.Context, audience zerodb.Audience, known m
 		all = all && seen
 	}
 	if !all {
-		query, arguments := every, []any{s.tenant}
+		query, arguments := everyScopeQuery, []any{s.tenant}
 		if scopes != nil {
 			kinds, names := scopeArrays(scopes)
 			query, arguments = scopesQuery, append(arguments, kinds, names)
