@@ -83,8 +83,8 @@ func (b *bench) recallOf(ctx context.Context, k kind) (r Recall, err error) {
 // hashed are the vectors of the other measurements: of few words, so mostly zeros.
 func (b *bench) hashed(ctx context.Context) (k kind, err error) {
 	k = kind{name: "hashed words", model: b.embedder.Model()}
-	if k.vectors, err = b.queries(ctx, b.opts.Clustered); err == nil {
-		k.queries, err = b.queries(ctx, 100)
+	if k.vectors, err = b.queries(ctx, b.opts.Vectors); err == nil {
+		k.queries, err = b.queries(ctx, b.opts.Queries)
 	}
 	return k, err
 }
@@ -117,8 +117,8 @@ func (b *bench) clustered(centres int, noise float32) (kind, error) {
 	}
 	k := kind{name: fmt.Sprintf("%d clusters, noise %.1f", centres, noise), model: "clusters"}
 	var err, err2 error
-	k.vectors, err = around(b.opts.Clustered)
-	k.queries, err2 = around(100)
+	k.vectors, err = around(b.opts.Vectors)
+	k.queries, err2 = around(b.opts.Queries)
 	return k, errors.Join(err, err2)
 }
 
@@ -140,7 +140,7 @@ func (b *bench) written(ctx context.Context) (k kind, err error) {
 		return k, err
 	}
 	if k.vectors, err = unit(embedder.Embed(ctx, append(texts, prose...))); err == nil {
-		k.queries, err = unit(embedder.Embed(ctx, questions))
+		k.queries, err = unit(embedder.Embed(ctx, questions[:min(len(questions), 3*b.opts.Queries)]))
 	}
 	return k, err
 }

@@ -83,7 +83,7 @@ func (b *bench) everyone(ctx context.Context, cacheBytes int) (e Everyone, err e
 	e.P50, e.P99, e.Fastest = asked[len(asked)/2], asked[len(asked)*99/100], asked[0]
 	stats := cacheOf(client)
 	e.Held, e.Scopes, e.Compact = stats.Bytes, stats.Scopes, stats.Compact
-	queries, err := b.queries(ctx, 100)
+	queries, err := b.queries(ctx, b.opts.Queries)
 	if err != nil {
 		return e, err
 	}

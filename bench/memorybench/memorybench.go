@@ -30,11 +30,12 @@ import (
 
 // Options size the run; the zero value is the documented one.
 type Options struct {
-	Agents    []int // memories of each agent (1,000, 10,000, 100,000)
-	Tenant    int   // memories in the tenant, other agents' included, for the last measurement (1,000,000; negative: leave it out)
-	Asked     int   // searches of each measurement (300)
-	Singly    int   // memories stored one after another (300)
-	Clustered int   // vectors of the hardest kind that recall is measured on (100,000)
+	Agents  []int // memories of each agent (1,000, 10,000, 100,000)
+	Tenant  int   // memories in the tenant, other agents' included, for the last measurement (1,000,000; negative: leave it out)
+	Asked   int   // searches of each measurement (300)
+	Singly  int   // memories stored one after another (300)
+	Vectors int   // of each kind that recall is measured on (100,000)
+	Queries int   // for which recall is measured (100)
 }
 
 const (
@@ -110,7 +111,7 @@ func Run(ctx context.Context, opts Options) (_ Result, err error) {
 		opts.Agents = []int{1000, 10_000, 100_000}
 	}
 	opts.Tenant, opts.Asked, opts.Singly = cmp.Or(opts.Tenant, 1_000_000), cmp.Or(opts.Asked, 300), cmp.Or(opts.Singly, 300)
-	opts.Clustered = cmp.Or(opts.Clustered, 100_000)
+	opts.Vectors, opts.Queries = cmp.Or(opts.Vectors, 100_000), cmp.Or(opts.Queries, 100)
 	dir, err := os.MkdirTemp("", "madansara-bench-")
 	if err != nil {
 		return Result{}, fmt.Errorf("bench: %w", err)

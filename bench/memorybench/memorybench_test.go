@@ -10,7 +10,7 @@ import (
 
 func TestRunMeasures(t *testing.T) {
 	t.Parallel()
-	result, err := memorybench.Run(t.Context(), memorybench.Options{Agents: []int{50, 100}, Tenant: 250, Asked: 5, Clustered: 3000})
+	result, err := memorybench.Run(t.Context(), memorybench.Options{Agents: []int{50, 100}, Tenant: 250, Asked: 5, Vectors: 400, Queries: 5})
 	require.NoError(t, err)
 	require.Len(t, result.Rows, 4)
 	for _, row := range result.Rows {
