@@ -219,3 +219,22 @@ func TestWordsAreCountedAndWeighedAsInAWholeScope(t *testing.T) {
 		}
 	})
 }
+
+// TestAFormMayChangeDuringASearch: what was counted whole may be compact when the best are looked for.
+func TestAFormMayChangeDuringASearch(t *testing.T) {
+	t.Parallel()
+	stored := []indexed{{memory: zerodb.Memory{ID: uuid.Must(uuid.NewV7()), Type: types[0], Content: "a red bag", Vector: []float32{0.6, 0.8}, Model: "two"}}}
+	compact, whole := newCompact(), newWhole()
+	for _, x := range []index{compact, whole} {
+		putAll(x, stored)
+	}
+	search := zerodb.Search{Terms: zerodb.Terms("red"), Vector: []float32{0.8, 0.6}, Model: "two", Limit: 20}
+	f := newFinder(&search, rowFilterOf(&search.Filter, time.Now(), nil))
+	whole.count(f)
+	f.counted()
+	compact.find(f)
+	f.takeFirst(map[uuid.UUID]*zerodb.Memory{stored[0].memory.ID: &stored[0].memory})
+	require.Len(t, f.dense.list, 1)
+	require.InDelta(t, 0.96, f.dense.list[0].Cosine, 1e-6)
+	require.Len(t, f.text.list, 1)
+}

@@ -134,6 +134,7 @@ func (r *foundRows) add(score float64, b *block, row int) {
 func (x *compact) find(f *finder) {
 	type part struct{ near, text foundRows }
 	parts := make([]part, runtime.GOMAXPROCS(0)+1)
+	f.prepare() // what was counted may have been whole
 	agents := f.filter.agentNumbers(x.agents)
 	model := x.models[modelKey{f.search.Model, len(f.search.Vector)}]
 	x.split(func(n int, blocks []*block) {
