@@ -22,30 +22,30 @@ func codeWords(dimension int) int { return (dimension + 63) / 64 * 2 }
 // least of a normal distribution (Max, 1960).
 const boundary = 0.98
 
+// levels are what a number counts whose size is below the boundary, and from it on.
+var levels = [2]float32{1, 3}
+
 // encode returns a unit vector's code, and the factor that makes up for what it lost.
 func encode(vector []float32) (code []uint64, factor float32) {
 	turned := turn(vector)
 	code = make([]uint64, codeWords(len(turned)))
 	border := float32(boundary / math.Sqrt(float64(len(turned))))
-	var product float64
+	var product float32
 	for i, x := range turned {
-		// -3, -1, 1, 3 are 0, 1, 2, 3 doubled, less 3.
-		var level uint64
-		switch {
-		case x >= border:
-			level = 3
-		case x >= 0:
-			level = 2
-		case x > -border:
-			level = 1
+		// Without branches, which nothing could foretell. -3, -1, 1, 3 are 0, 1, 2, 3 doubled, less 3.
+		negative := uint64(math.Float32bits(x) >> 31)
+		size := math.Float32frombits(math.Float32bits(x) &^ (1 << 31))
+		large := uint64(0)
+		if size >= border {
+			large = 1
 		}
-		product += float64(x) * float64(2*int(level)-3)
+		product += size * levels[large]
 		at, bit := i/64*2, i%64
-		code[at] |= level & 1 << bit
-		code[at+1] |= level >> 1 << bit
+		code[at] |= (large ^ negative) << bit
+		code[at+1] |= (1 ^ negative) << bit
 	}
 	if product > 0 {
-		factor = float32(1 / product)
+		factor = 1 / product
 	}
 	return code, factor
 }
@@ -133,7 +133,16 @@ func signsOf(dimension int) [][]float32 {
 }
 
 func hadamard(x []float32) {
-	for half := 1; half < len(x); half *= 2 {
+	half := 1
+	if len(x) >= 4 { // two steps at once
+		half = 4
+		for at := 0; at < len(x); at += 4 {
+			q := x[at : at+4 : at+4]
+			sum, difference, sum2, difference2 := q[0]+q[1], q[0]-q[1], q[2]+q[3], q[2]-q[3]
+			q[0], q[1], q[2], q[3] = sum+sum2, difference+difference2, sum-sum2, difference-difference2
+		}
+	}
+	for ; half < len(x); half *= 2 {
 		for at := 0; at < len(x); at += 2 * half {
 			front, back := x[at:at+half:at+half], x[at+half:at+2*half]
 			for i, a := range front {
