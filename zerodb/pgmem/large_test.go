@@ -75,8 +75,10 @@ func TestFormsAnswerAlike(t *testing.T) {
 	pgmem.Compactly(b.stores[1])
 	words := strings.Fields("red blue green bag hat shoe market coupon")
 	agents := []string{"a", "b", "c", "d"}
+	another := tenants(t, b.url)
 	rapid.Check(t, func(rt *rapid.T) {
 		ctx := t.Context()
+		b.tenant = another(t)
 		for range rapid.IntRange(1, 4).Draw(rt, "steps") {
 			by := b.memory(rapid.IntRange(0, len(b.clients)-1).Draw(rt, "process"))
 			_, err := by.StoreBatch(ctx, rapid.SliceOfN(rapid.Custom(func(t *rapid.T) zerodb.Item {
@@ -91,8 +93,8 @@ func TestFormsAnswerAlike(t *testing.T) {
 			require.NoError(rt, err)
 			list, err := by.List(ctx, zerodb.Filter{Audience: zerodb.Audience{Everyone: true}}, zerodb.Order{}, 1000)
 			require.NoError(rt, err)
-			for range rapid.IntRange(0, 3).Draw(rt, "deletions") {
-				_, err = by.Forget(ctx, rapid.SampledFrom(list).Draw(rt, "memory").ID)
+			for _, m := range rapid.Permutation(list).Draw(rt, "forgotten")[:min(len(list), rapid.IntRange(0, 3).Draw(rt, "deletions"))] {
+				_, err = by.Forget(ctx, m.ID)
 				require.NoError(rt, err)
 			}
 			for range 3 {
@@ -113,7 +115,7 @@ func TestFormsAnswerAlike(t *testing.T) {
 		}
 	})
 	require.Zero(t, b.stores[0].CacheStats().Compact)
-	require.Equal(t, b.stores[1].CacheStats().Scopes, b.stores[1].CacheStats().Compact)
+	require.Positive(t, b.stores[1].CacheStats().Compact)
 }
 
 // TestASearchOverAllScopesIsAnsweredFromTheCache where they fit in compact form, though not whole.

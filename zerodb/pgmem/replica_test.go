@@ -24,6 +24,7 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 const agent = "walker_seo_001"
 
 type bundle struct {
+	url     string
 	db      *engardedb.DB
 	clock   *clockwork.FakeClock
 	tenant  uuid.UUID
@@ -35,7 +36,7 @@ type bundle struct {
 func setup(t *testing.T, configs ...pgmem.Config) *bundle {
 	t.Helper()
 	url, db := dbtest.App(t, "madan_sara_app")
-	b := &bundle{db: db, clock: clockwork.NewFakeClockAt(start), tenant: dbtest.Tenant(t, url)}
+	b := &bundle{url: url, db: db, clock: clockwork.NewFakeClockAt(start), tenant: dbtest.Tenant(t, url)}
 	b.open(t, configs...)
 	return b
 }
