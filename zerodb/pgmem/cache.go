@@ -105,6 +105,13 @@ func (c *cache) get(key partitionKey, everyone bool) (p *partition, due bool) {
 	return h.partition, h.due
 }
 
+// evictions is how often a partition was let go.
+func (c *cache) evictions() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.evicted
+}
+
 // touch counts all scopes of the tenant as needed now, and returns what is held of them.
 func (c *cache) touch(tenant uuid.UUID) (list []*partition) {
 	c.mu.Lock()

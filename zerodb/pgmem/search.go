@@ -164,24 +164,35 @@ func (s *session) seeAll(ctx context.Context, states []scopeState, everyone bool
 	if everyone {
 		s.backend.cache.touch(s.tenant)
 	}
-	pending := states
+	pending, evicted := states, s.backend.cache.evictions()
 	for round := 0; len(pending) > 0 && round < 8; round++ {
+		var again []scopeState
 		for _, state := range pending {
 			v, err := s.see(ctx, state.scope(), state, everyone)
 			if err != nil {
 				return err
 			}
 			known[state.scope()] = v
-		}
-		s.current = slices.DeleteFunc(s.current, (*partition).isDropped)
-		pending = nil
-		for _, state := range states {
-			if v := known[state.scope()]; v.held != nil && v.held.isDropped() {
-				pending = append(pending, state)
+			if now := s.backend.cache.evictions(); everyone && now != evicted {
+				evicted = now
+				again = append(again, s.release(states, known)...)
 			}
 		}
+		pending = again
 	}
 	return nil
+}
+
+// release forgets what the process has let go meanwhile, for this search not to keep it in memory, and returns whose it was.
+func (s *session) release(states []scopeState, known map[zerodb.Scope]*view) (dropped []scopeState) {
+	s.current = slices.DeleteFunc(s.current, (*partition).isDropped)
+	for _, state := range states {
+		if v := known[state.scope()]; v != nil && v.held != nil && v.held.isDropped() {
+			v.held = nil
+			dropped = append(dropped, state)
+		}
+	}
+	return dropped
 }
 
 // see brings what the process holds of a scope up to date.
