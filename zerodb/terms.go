@@ -252,11 +252,17 @@ func Weights(content string) map[string]float32 {
 	for _, term := range terms {
 		counts[term]++
 	}
-	long := float32(bm25K1 * (1 - bm25B + bm25B*float64(len(terms))/typicalLen))
-	for term, tf := range counts {
-		counts[term] = tf * (bm25K1 + 1) / (tf + long)
+	for term, count := range counts {
+		counts[term] = TermWeight(int(count), len(terms))
 	}
 	return counts
+}
+
+// TermWeight is the weight of a term that a content of so many terms has count times.
+func TermWeight(count, terms int) float32 {
+	long := float32(bm25K1 * (1 - bm25B + bm25B*float64(terms)/typicalLen))
+	tf := float32(count)
+	return tf * (bm25K1 + 1) / (tf + long)
 }
 
 // IDF is BM25's weight of a term that documents of total have: the rarer the

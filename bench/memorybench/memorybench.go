@@ -13,8 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
-	"runtime/metrics"
 	"slices"
 	"strings"
 	"time"
@@ -32,10 +30,12 @@ import (
 
 // Options size the run; the zero value is the documented one.
 type Options struct {
-	Agents []int // memories of each agent (1,000, 10,000, 100,000)
-	Tenant int   // memories in the tenant, other agents' included, for the last measurement (1,000,000; negative: leave it out)
-	Asked  int   // searches of each measurement (300)
-	Singly int   // memories stored one after another (300)
+	Agents  []int // memories of each agent (1,000, 10,000, 100,000)
+	Tenant  int   // memories in the tenant, other agents' included, for the last measurement (1,000,000; negative: leave it out)
+	Asked   int   // searches of each measurement (300)
+	Singly  int   // memories stored one after another (300)
+	Vectors int   // of each kind that recall is measured on (100,000)
+	Queries int   // for which recall is measured (100)
 }
 
 const (
@@ -61,18 +61,12 @@ func (r Row) Ratio() float64 { return float64(r.P50) / float64(r.Scan) }
 // Result is what was measured.
 type Result struct {
 	Rows       []Row
-	Everyone   Everyone
+	Everyone   []Everyone // with more and more memories in the tenant
+	Recall     []Recall
 	Stream     float64 // bytes a second that one core reads from memory
 	Cores      int
 	PostgreSQL string
 	Busy       string // how busy the machine was before the run
-}
-
-// Everyone is a search over all of a tenant's scopes, which do not fit into the cache.
-type Everyone struct {
-	Memories, CacheBytes int
-	Took                 time.Duration // 0: not measured
-	Peak                 uint64        // bytes of the process's heap, at most
 }
 
 // String is the result for people.
@@ -91,9 +85,7 @@ func (r Result) String() string {
 			fmt.Fprintf(&text, "up to %9d   %14.0f   %10.0f\n", row.Agent, row.StoredPerS, row.SinglyPerS)
 		}
 	}
-	if e := r.Everyone; e.Took > 0 {
-		fmt.Fprintf(&text, "\nall scopes of the tenant, %d memories, with a cache of %d MiB: %s, heap at most %d MiB\n", e.Memories, e.CacheBytes>>20, short(e.Took), e.Peak>>20)
-	}
+	r.writeLarge(&text)
 	if r.Stream > 0 {
 		largest := slices.MaxFunc(r.Rows, func(a, b Row) int { return cmp.Compare(a.Agent, b.Agent) })
 		read := float64(largest.Agent*dimensions*4) / largest.SIMD.Seconds()
@@ -119,6 +111,7 @@ func Run(ctx context.Context, opts Options) (_ Result, err error) {
 		opts.Agents = []int{1000, 10_000, 100_000}
 	}
 	opts.Tenant, opts.Asked, opts.Singly = cmp.Or(opts.Tenant, 1_000_000), cmp.Or(opts.Asked, 300), cmp.Or(opts.Singly, 300)
+	opts.Vectors, opts.Queries = cmp.Or(opts.Vectors, 100_000), cmp.Or(opts.Queries, 100)
 	dir, err := os.MkdirTemp("", "madansara-bench-")
 	if err != nil {
 		return Result{}, fmt.Errorf("bench: %w", err)
@@ -222,8 +215,16 @@ func (b *bench) run(ctx context.Context) (Result, error) {
 		result.Rows = append(result.Rows, row)
 	}
 	result.Stream = stream()
+	everyone := func(cacheBytes int) error {
+		e, err := b.everyone(ctx, cacheBytes)
+		result.Everyone = append(result.Everyone, e)
+		return err
+	}
 	var err error
-	if result.Everyone, err = b.everyone(ctx); err != nil {
+	if err = everyone(128 << 20); err != nil {
+		return result, err
+	}
+	if result.Recall, err = b.recall(ctx); err != nil {
 		return result, err
 	}
 	if b.opts.Tenant <= b.stored {
@@ -239,42 +240,7 @@ func (b *bench) run(ctx context.Context) (Result, error) {
 		}
 		result.Rows = append(result.Rows, row)
 	}
-	return result, nil
-}
-
-// everyone searches all scopes of the tenant with the cache that a service has.
-func (b *bench) everyone(ctx context.Context) (e Everyone, err error) {
-	e = Everyone{Memories: b.stored, CacheBytes: 128 << 20}
-	client, err := b.client(e.CacheBytes)
-	if err != nil {
-		return e, err
-	}
-	defer func() { err = errors.Join(err, client.Close(ctx)) }()
-	debug.FreeOSMemory()
-	ended, watched := make(chan struct{}), make(chan uint64)
-	go func() { watched <- peak(ended) }()
-	started := time.Now()
-	_, err = client.Tenant(b.tenant).Search(ctx, zerodb.Query{Everyone: true, Text: b.text()})
-	e.Took = time.Since(started)
-	close(ended)
-	e.Peak = <-watched
-	return e, err
-}
-
-// peak returns the most bytes that the heap took up until ended.
-func peak(ended <-chan struct{}) (most uint64) {
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	for {
-		metrics.Read(sample)
-		most = max(most, sample[0].Value.Uint64())
-		select {
-		case <-ended:
-			return most
-		case <-ticker.C:
-		}
-	}
+	return result, everyone(512 << 20)
 }
 
 // busy is the machine's load average, "unknown" where there is none to read.

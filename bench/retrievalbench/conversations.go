@@ -57,6 +57,20 @@ func load() ([]conversation, error) {
 	return all, nil
 }
 
+// Texts returns what is said in all conversations, and what is asked about them.
+func Texts() (turns, questions []string, err error) {
+	all, err := load()
+	for _, c := range all {
+		for _, t := range c.turns {
+			turns = append(turns, t.said)
+		}
+		for _, q := range c.ask {
+			questions = append(questions, q.text)
+		}
+	}
+	return turns, questions, err
+}
+
 // parse reads one conversation:
 //
 //	= 2025-03-04                            a new session's day

@@ -17,7 +17,7 @@ import (
 // Config is what a back end is made of.
 type Config struct {
 	// CacheBytes bounds what the process holds of memories to search them; 0 is
-	// 128 MiB, enough for 50,000 memories with vectors of 384 numbers.
+	// 128 MiB, enough for 50,000 memories with vectors of 384 numbers whole, or 500,000 compact.
 	CacheBytes int
 }
 

@@ -29,7 +29,7 @@ func newBest(limit int, least float64, rows []row) *best {
 }
 
 // worse reports whether a comes behind b: of equals, the higher ID does.
-func (b *best) worse(x, y scored) bool {
+func (b *best) worse(x, y *scored) bool {
 	if x.score != y.score {
 		return x.score < y.score
 	}
@@ -40,40 +40,41 @@ func (b *best) add(s scored) {
 	switch {
 	case len(b.list) < b.limit:
 		b.list = append(b.list, s)
-		b.up(len(b.list) - 1)
-	case b.worse(b.list[0], s):
+		siftUp(b.list, b.worse)
+	case b.worse(&b.list[0], &s):
 		b.list[0] = s
-		b.down()
+		siftDown(b.list, b.worse)
 	}
 	if len(b.list) == b.limit {
 		b.least = max(b.least, b.list[0].score)
 	}
 }
 
-func (b *best) up(i int) {
-	for i > 0 {
+// siftUp moves the last of a heap to its place, siftDown the first. The worst is in front.
+func siftUp[T any](heap []T, worse func(a, b *T) bool) {
+	for i := len(heap) - 1; i > 0; {
 		parent := (i - 1) / 2
-		if !b.worse(b.list[i], b.list[parent]) {
+		if !worse(&heap[i], &heap[parent]) {
 			return
 		}
-		b.list[i], b.list[parent] = b.list[parent], b.list[i]
+		heap[i], heap[parent] = heap[parent], heap[i]
 		i = parent
 	}
 }
 
-func (b *best) down() {
+func siftDown[T any](heap []T, worse func(a, b *T) bool) {
 	for i := 0; ; {
 		child := 2*i + 1
-		if child >= len(b.list) {
+		if child >= len(heap) {
 			return
 		}
-		if child+1 < len(b.list) && b.worse(b.list[child+1], b.list[child]) {
+		if child+1 < len(heap) && worse(&heap[child+1], &heap[child]) {
 			child++
 		}
-		if !b.worse(b.list[child], b.list[i]) {
+		if !worse(&heap[child], &heap[i]) {
 			return
 		}
-		b.list[i], b.list[child] = b.list[child], b.list[i]
+		heap[i], heap[child] = heap[child], heap[i]
 		i = child
 	}
 }
@@ -84,7 +85,7 @@ func (b *best) sorted() []scored {
 		switch {
 		case x == y:
 			return 0
-		case b.worse(y, x):
+		case b.worse(&y, &x):
 			return -1
 		default:
 			return 1
@@ -114,12 +115,17 @@ func (t *top) add(candidates []zerodb.Candidate) {
 		return
 	}
 	if len(t.list) == 0 {
-		t.list = candidates
+		t.list = candidates[:min(len(candidates), t.limit)]
 		return
 	}
 	t.list = append(t.list, candidates...)
-	slices.SortFunc(t.list, func(a, b zerodb.Candidate) int {
-		return cmp.Or(cmp.Compare(t.signal(&b), t.signal(&a)), bytes.Compare(a.ID[:], b.ID[:]))
-	})
+	slices.SortFunc(t.list, bySignal(t.signal))
 	t.list = t.list[:min(len(t.list), t.limit)]
+}
+
+// bySignal orders candidates, the best first.
+func bySignal(signal func(*zerodb.Candidate) float64) func(a, b zerodb.Candidate) int {
+	return func(a, b zerodb.Candidate) int {
+		return cmp.Or(cmp.Compare(signal(&b), signal(&a)), bytes.Compare(a.ID[:], b.ID[:]))
+	}
 }

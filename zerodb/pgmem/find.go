@@ -53,20 +53,20 @@ func rowFilterOf(f *zerodb.Filter, now time.Time, allowed map[uuid.UUID]bool) *r
 }
 
 // agentNumbers are those of the filter's agents in an index; nil for any.
-func (rf *rowFilter) agentNumbers(x *index) map[uint32]bool {
+func (rf *rowFilter) agentNumbers(known names) map[uint32]bool {
 	if rf.agents == nil {
 		return nil
 	}
 	numbers := map[uint32]bool{}
 	for agent := range rf.agents {
-		if n, known := x.agents[agent]; known {
+		if n, there := known[agent]; there {
 			numbers[n] = true
 		}
 	}
 	return numbers
 }
 
-func (rf *rowFilter) match(r *row, agents map[uint32]bool) bool {
+func (rf *rowFilter) match(r *stamp, agents map[uint32]bool) bool {
 	if r.dead || !rf.types[r.typ] || r.validFrom < rf.from || r.validFrom >= rf.before ||
 		rf.expired != (r.expires <= rf.now) {
 		return false
@@ -78,7 +78,7 @@ func (rf *rowFilter) match(r *row, agents map[uint32]bool) bool {
 }
 
 // typesOf reports whether all memories of the index are of the filter's types.
-func (rf *rowFilter) typesOf(x *index) bool {
+func (rf *rowFilter) typesOf(x *whole) bool {
 	for t, wanted := range rf.types {
 		if !wanted && x.alive[t] > 0 {
 			return false
@@ -98,6 +98,7 @@ type finder struct {
 	all    float64 // sum of idf
 	dense  top
 	text   top
+	rough  rough
 }
 
 func newFinder(s *zerodb.Search, f *rowFilter) *finder {
@@ -105,11 +106,11 @@ func newFinder(s *zerodb.Search, f *rowFilter) *finder {
 		search: s, filter: f, found: make([]int, len(s.Terms)),
 		dense: top{limit: s.Limit, signal: func(c *zerodb.Candidate) float64 { return c.Cosine }},
 		text:  top{limit: s.Limit, signal: func(c *zerodb.Candidate) float64 { return c.Text }},
+		rough: newRough(s),
 	}
 }
 
-// count adds an index to the statistics that the words' weights depend on.
-func (f *finder) count(x *index) {
+func (x *whole) count(f *finder) {
 	for t, wanted := range f.filter.types {
 		if wanted {
 			f.total += x.alive[t]
@@ -168,12 +169,11 @@ func (s *textScores) release() {
 	textPool.Put(s)
 }
 
-// find adds an index's best to the candidates.
-func (f *finder) find(x *index) {
+func (x *whole) find(f *finder) {
 	scores, _ := textPool.Get().(*textScores)
 	scores.reset(len(x.rows))
 	defer scores.release()
-	agents := f.filter.agentNumbers(x)
+	agents := f.filter.agentNumbers(x.agents)
 	for i, term := range f.search.Terms {
 		idf := f.idf[i]
 		for _, p := range x.postings[term] {
@@ -188,7 +188,7 @@ func (f *finder) find(x *index) {
 	}
 	words := newBest(f.search.Limit, f.text.least(), x.rows)
 	for _, n := range scores.touched {
-		if score := scores.rows[n].score; score >= words.least && f.filter.match(&x.rows[n], agents) {
+		if score := scores.rows[n].score; score >= words.least && f.filter.match(&x.rows[n].stamp, agents) {
 			words.add(scored{score, n})
 		}
 	}
@@ -206,7 +206,7 @@ func (f *finder) find(x *index) {
 const parallelVectors = 20_000
 
 // scan compares the vectors and returns the nearest. It is where a search of a large scope spends its time.
-func (f *finder) scan(x *index, s *slab, agents map[uint32]bool) *best {
+func (f *finder) scan(x *whole, s *slab, agents map[uint32]bool) *best {
 	workers := min(runtime.GOMAXPROCS(0), len(s.rows)/(parallelVectors/2))
 	if workers < 2 {
 		return f.scanBlocks(x, s, agents, 0, len(s.blocks))
@@ -229,14 +229,14 @@ func (f *finder) scan(x *index, s *slab, agents map[uint32]bool) *best {
 
 // scanBlocks scans some of the blocks. Few vectors come near enough for
 // the filter to be asked about their memories.
-func (f *finder) scanBlocks(x *index, s *slab, agents map[uint32]bool, from, to int) *best {
+func (f *finder) scanBlocks(x *whole, s *slab, agents map[uint32]bool, from, to int) *best {
 	query, stride := f.search.Vector, s.stride
 	nearest := newBest(f.search.Limit, f.dense.least(), x.rows)
 	for b := from; b < to; b++ {
 		block, rows := s.blocks[b], s.rows[b*blockVectors:min(len(s.rows), (b+1)*blockVectors)]
 		for i, n := range rows {
 			cosine := float64(zerodb.Dot(query, block[i*stride:i*stride+len(query)]))
-			if cosine >= nearest.least && f.filter.match(&x.rows[n], agents) {
+			if cosine >= nearest.least && f.filter.match(&x.rows[n].stamp, agents) {
 				nearest.add(scored{cosine, n})
 			}
 		}
@@ -245,7 +245,7 @@ func (f *finder) scanBlocks(x *index, s *slab, agents map[uint32]bool, from, to 
 }
 
 // ofRows says of an index's best all that speaks for them.
-func (f *finder) ofRows(x *index, s *slab, scores *textScores, rows *best) []zerodb.Candidate {
+func (f *finder) ofRows(x *whole, s *slab, scores *textScores, rows *best) []zerodb.Candidate {
 	candidates := make([]zerodb.Candidate, len(rows.list))
 	for i, found := range rows.sorted() {
 		r, c := &x.rows[found.row], &candidates[i]

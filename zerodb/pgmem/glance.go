@@ -2,6 +2,7 @@ package pgmem
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,17 +54,22 @@ func (g *glance) seen(searches []zerodb.Search) seen {
 	all := seen{}
 	for i := range searches {
 		f := &searches[i].Filter
-		if asksDatabase(f) || f.Audience.Everyone {
+		switch {
+		case asksDatabase(f):
 			return nil
+		case f.Audience.Everyone:
+			g.seenAll(all)
+			continue
 		}
 		for _, scope := range f.Audience.Scopes() {
 			entry, there := all[scope]
 			if there {
 				continue
 			}
-			entry.partition = g.backend.cache.get(partitionKey{g.tenant, scope})
+			var due bool
+			entry.partition, due = g.backend.cache.get(partitionKey{g.tenant, scope}, false)
 			entry.partition.mu.RLock()
-			held := entry.partition.index != nil
+			held := entry.partition.index != nil && !due
 			entry.changed = entry.partition.changed
 			entry.partition.mu.RUnlock()
 			if !held {
@@ -75,40 +81,61 @@ func (g *glance) seen(searches []zerodb.Search) seen {
 	return all
 }
 
+// seenAll adds what the process holds of all scopes. Whether these are all, the database will say.
+func (g *glance) seenAll(all seen) {
+	for _, p := range g.backend.cache.touch(g.tenant) {
+		p.mu.RLock()
+		if entry, there := all[p.key.scope]; !there && p.index != nil {
+			entry.partition, entry.changed = p, p.changed
+			all[p.key.scope] = entry
+		}
+		p.mu.RUnlock()
+	}
+}
+
 // searchHeld searches what the process holds. It returns nil when that turns out
 // to be behind what was committed before it began.
 func (g *glance) searchHeld(ctx context.Context, now time.Time, searches []zerodb.Search, seen seen) ([]zerodb.Candidates, error) {
 	current := true
-	check, err := g.check(ctx, seen, &current)
+	everyone := slices.ContainsFunc(searches, func(s zerodb.Search) bool { return s.Filter.Audience.Everyone })
+	check, err := g.check(ctx, seen, everyone, &current)
 	if err != nil {
 		return nil, err
 	}
-	found := make([]zerodb.Candidates, 0, len(searches))
+	finders := make([]*finder, 0, len(searches))
 	for i := range searches {
 		var partitions []*partition
 		for _, scope := range searches[i].Filter.Audience.Scopes() {
 			partitions = append(partitions, seen[scope].partition)
 		}
+		if searches[i].Filter.Audience.Everyone {
+			for _, entry := range seen {
+				partitions = append(partitions, entry.partition)
+			}
+		}
 		f := newFinder(&searches[i], rowFilterOf(&searches[i].Filter, now, nil))
-		if !eachHeld(partitions, f.count) {
+		if !eachHeld(partitions, func(x index) { x.count(f) }) {
 			break
 		}
 		f.counted()
-		if !eachHeld(partitions, f.find) {
+		if !eachHeld(partitions, func(x index) { x.find(f) }) {
 			break
 		}
-		found = append(found, f.candidates())
+		finders = append(finders, f)
 	}
 	if err := check.Wait(); err != nil {
 		return nil, failed(err, "read the scopes")
 	}
-	if !current || len(found) < len(searches) {
+	if !current || len(finders) < len(searches) {
 		return nil, nil
+	}
+	if err := exactly(ctx, g.reader, finders); err != nil {
+		return nil, err
 	}
 	for _, entry := range seen {
 		g.current = append(g.current, entry.partition)
 	}
-	return found, nil
+	return candidates(finders), nil
 }
 
 // countsQuery is scopesQuery for a few scopes, which takes less time: it may return others of
@@ -117,18 +144,23 @@ const countsQuery = `
 	SELECT scope_kind, scope_name, changed FROM memory_partitions
 	WHERE tenant_uuid = $1 AND scope_kind = ANY ($2) AND scope_name = ANY ($3)`
 
-// check asks the database whether what was seen is current, and sets current once that is waited for.
-func (g *glance) check(ctx context.Context, seen seen, current *bool) (*engardedb.Sent, error) {
-	scopes := make([]zerodb.Scope, 0, len(seen))
-	for scope := range seen {
-		scopes = append(scopes, scope)
+// check asks the database whether what was seen is current, and for everyone whether it is all; it sets current
+// once that is waited for.
+func (g *glance) check(ctx context.Context, seen seen, everyone bool, current *bool) (*engardedb.Sent, error) {
+	query, arguments := everyScopeQuery, []any{g.tenant}
+	if !everyone {
+		scopes := make([]zerodb.Scope, 0, len(seen))
+		for scope := range seen {
+			scopes = append(scopes, scope)
+		}
+		kinds, names := scopeArrays(scopes)
+		query, arguments = countsQuery, append(arguments, kinds, names)
 	}
-	kinds, names := scopeArrays(scopes)
 	var batch pgx.Batch
-	batch.Queue(countsQuery, g.tenant, kinds, names).Query(func(rows pgx.Rows) error {
+	batch.Queue(query, arguments...).Query(func(rows pgx.Rows) error {
 		var state scopeState
 		_, err := pgx.ForEachRow(rows, []any{&state.Kind, &state.Name, &state.Changed}, func() error {
-			if entry, asked := seen[state.scope()]; asked && entry.changed < state.Changed {
+			if entry, asked := seen[state.scope()]; asked && entry.changed < state.Changed || everyone && !asked {
 				*current = false
 			}
 			return nil
@@ -140,7 +172,7 @@ func (g *glance) check(ctx context.Context, seen seen, current *bool) (*engarded
 }
 
 // eachHeld runs step over the partitions, and reports whether all are held.
-func eachHeld(partitions []*partition, step func(*index)) bool {
+func eachHeld(partitions []*partition, step func(index)) bool {
 	for _, p := range partitions {
 		p.mu.RLock()
 		held := p.index != nil

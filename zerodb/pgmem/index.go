@@ -2,8 +2,7 @@ package pgmem
 
 import (
 	"math"
-	"slices"
-	"strings"
+	"runtime"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,77 +10,41 @@ import (
 	"github.com/engardehq/madansara/zerodb"
 )
 
-// index holds what a search needs of a set of memories: their words, their
-// vectors, and the facts that filters and ranks ask for. It is not safe for
+// index holds what a search needs of a set of memories: [whole], or [compact]. It is not safe for
 // concurrent use; a partition guards it.
 //
 // Rows are only added. A memory that changes gets a new row and its old one dies;
 // the partition builds the index anew when half of it is dead.
-type index struct {
-	rows     []row
-	kept     []*kept // the memory of each row, nil where it is not held
-	byID     map[uuid.UUID]uint32
-	postings map[string][]posting
-	vectors  map[string]*slab // by model
-	slabs    []*slab          // by number, from 1
-	agents   map[string]uint32
-	alive    [typeCount]int // rows alive, by type
-	dead     int
-	bytes    int // estimated
+type index interface {
+	// read does what adding a memory takes and needs no guard, and returns the rest, which
+	// puts it in place of the one with its ID.
+	read(stored *indexed) (add func())
+	remove(id uuid.UUID)
+	// memory returns the memory of that ID when it is kept, nil otherwise.
+	memory(id uuid.UUID) (*zerodb.Memory, error)
+	// count adds the index to the statistics that the words' weights depend on.
+	count(f *finder)
+	// find adds the index's best to the candidates.
+	find(f *finder)
+	// size is the bytes that it takes up, estimated.
+	size() int
+	// wasteful reports whether building the index anew would free much.
+	wasteful() bool
 }
 
 const typeCount = 6
 
-// row is about 100 bytes, without pointers.
-type row struct {
-	id                                      uuid.UUID
-	validFrom, validUntil, updated, expires int64 // microseconds; never is none
-	importance, confidence                  float64
-	model                                   uint32 // number of the model's slab, 0 without a vector
-	vector                                  uint32 // number in it
-	agent                                   uint32
-	typ                                     uint8 // number of the type
-	dead                                    bool
+// stamp is what a filter asks of a memory.
+type stamp struct {
+	id                             uuid.UUID
+	validFrom, validUntil, expires int64 // microseconds; never is none
+	agent                          uint32
+	typ                            uint8 // number of the type
+	dead                           bool
 }
 
-type posting struct {
-	row    uint32
-	weight float32
-}
-
-// kept is a memory whole, for a search to return without asking the database again. Its
-// vector is in the slab, and its metadata encoded, so that no two callers share one.
-type kept struct {
-	memory   zerodb.Memory
-	metadata []byte
-}
-
-// Memories larger than keptBytes are not kept but read when they are found: their
-// vectors and words are what a search needs in the process.
-const (
-	keptBytes     = 2000
-	keptBaseBytes = 500 // of the struct
-)
-
-func (k *kept) bytes() int {
-	m := &k.memory
-	return keptBaseBytes + len(m.Content) + len(k.metadata) + len(m.Key) + len(m.Subject) +
-		len(m.Provenance.Service) + len(m.Provenance.Source) + len(m.Provenance.Reference)
-}
-
-// slab holds the vectors of one model side by side, in blocks, so that it grows
-// without moving them. Each takes up stride numbers, so that all begin where 16 divides the address.
-type slab struct {
-	number            uint32
-	dimension, stride int
-	rows              []uint32 // of each vector
-	blocks            [][]float32
-}
-
-const blockVectors = 512
-
-func newIndex() *index {
-	return &index{byID: map[uuid.UUID]uint32{}, postings: map[string][]posting{}, vectors: map[string]*slab{}, agents: map[string]uint32{}}
+func stampOf(m *zerodb.Memory, agent uint32) stamp {
+	return stamp{id: m.ID, validFrom: m.ValidFrom.UnixMicro(), validUntil: end(m.ValidUntil), expires: end(m.ExpiresAt), agent: agent, typ: typeNumber(m.Type)}
 }
 
 var types = zerodb.Types()
@@ -106,117 +69,37 @@ func end(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-// put adds a memory, whose words weigh weights, in place of the one with its ID.
-func (x *index) put(stored *indexed, weights map[string]float32) {
-	m := &stored.memory
-	x.remove(m.ID)
-	number := uint32(len(x.rows))
-	agent, known := x.agents[m.Agent]
-	if !known {
-		agent = uint32(len(x.agents))
-		x.agents[m.Agent] = agent
-		x.bytes += len(m.Agent) + 48
+// names are numbered as they come.
+type names map[string]uint32
+
+// number returns the number of a name, and the bytes that it takes up if it is new.
+func (n names) number(name string) (number uint32, bytes int) {
+	number, known := n[name]
+	if known {
+		return number, 0
 	}
-	r := row{
-		id: m.ID, validFrom: m.ValidFrom.UnixMicro(), validUntil: end(m.ValidUntil),
-		updated: m.UpdatedAt.UnixMicro(), expires: end(m.ExpiresAt), importance: m.Importance, confidence: m.Confidence(),
-		agent: agent, typ: typeNumber(m.Type),
-	}
-	if m.Vector != nil {
-		r.model, r.vector = x.addVector(m.Model, number, m.Vector)
-	}
-	for term, weight := range weights {
-		list, known := x.postings[term]
-		if !known {
-			term = strings.Clone(term) // it may be a part of the content, which would stay with it
-			x.bytes += len(term) + 80  // the map's entry and the slice's head
-		}
-		x.postings[term] = append(list, posting{number, weight})
-		x.bytes += 12 // and what append holds ready
-	}
-	x.rows = append(x.rows, r)
-	x.kept = append(x.kept, x.keep(stored, r.model))
-	x.byID[m.ID] = number
-	x.alive[r.typ]++
-	x.bytes += 100 + 40 // and the entry in byID
+	number = uint32(len(n))
+	n[name] = number
+	return number, len(name) + 48
 }
 
-// keep returns what is kept of a memory whose vector is in the slab of that number.
-func (x *index) keep(stored *indexed, slab uint32) *kept {
-	k := &kept{memory: stored.memory, metadata: stored.metadata}
-	size := k.bytes()
-	if size > keptBytes || k.memory.Vector != nil && slab == 0 {
-		return nil
+// putAll adds memories: what needs no guard is done by as many goroutines as there are processors.
+func putAll(x index, memories []indexed) {
+	adds := make([]func(), len(memories))
+	workers := min(runtime.GOMAXPROCS(0), len(memories)/64+1)
+	done := make(chan struct{})
+	for w := range workers {
+		go func() {
+			for i := w; i < len(memories); i += workers {
+				adds[i] = x.read(&memories[i])
+			}
+			done <- struct{}{}
+		}()
 	}
-	k.memory.Vector = nil
-	x.bytes += size
-	return k
-}
-
-// memory returns the memory of that ID when it is kept.
-func (x *index) memory(id uuid.UUID) (*zerodb.Memory, error) {
-	n, there := x.byID[id]
-	if !there || x.kept[n] == nil {
-		return nil, nil //nolint:nilnil // nil is "not kept"
+	for range workers {
+		<-done
 	}
-	m := x.kept[n].memory
-	if err := decodeMetadata(x.kept[n].metadata, &m); err != nil {
-		return nil, err
-	}
-	if r := &x.rows[n]; r.model > 0 {
-		m.Vector = slices.Clone(x.slabs[r.model-1].vector(r.vector))
-	}
-	return &m, nil
-}
-
-func (x *index) addVector(model string, row uint32, v []float32) (slabNumber, vectorNumber uint32) {
-	s := x.vectors[model]
-	if s == nil {
-		s = &slab{number: uint32(len(x.vectors)) + 1, dimension: len(v), stride: (len(v) + 3) / 4 * 4}
-		x.vectors[model] = s
-		x.slabs = append(x.slabs, s)
-	}
-	if len(v) != s.dimension {
-		return 0, 0 // not comparable with the others of its model: found by its words
-	}
-	n := len(s.rows)
-	if n%blockVectors == 0 {
-		s.blocks = append(s.blocks, make([]float32, blockVectors*s.stride))
-		x.bytes += 4 * blockVectors * s.stride
-	}
-	copy(s.blocks[len(s.blocks)-1][n%blockVectors*s.stride:], v)
-	s.rows = append(s.rows, row)
-	x.bytes += 5
-	return s.number, uint32(n)
-}
-
-func (s *slab) vector(n uint32) []float32 {
-	at := int(n%blockVectors) * s.stride
-	return s.blocks[n/blockVectors][at : at+s.dimension]
-}
-
-func (x *index) remove(id uuid.UUID) {
-	number, there := x.byID[id]
-	if !there {
-		return
-	}
-	r := &x.rows[number]
-	r.dead = true
-	if k := x.kept[number]; k != nil {
-		x.bytes -= k.bytes()
-		x.kept[number] = nil // what was deleted is not to stay in the process
-	}
-	delete(x.byID, id)
-	x.alive[r.typ]--
-	x.dead++
-}
-
-// wasteful reports whether building the index anew would free much.
-func (x *index) wasteful() bool { return x.dead > 1000 && x.dead > len(x.rows)/2 }
-
-func (r *row) facts() zerodb.Facts {
-	return zerodb.Facts{
-		Type: types[r.typ], Importance: r.importance, Confidence: r.confidence,
-		ValidFrom: time.UnixMicro(r.validFrom).UTC(), UpdatedAt: time.UnixMicro(r.updated).UTC(),
+	for _, add := range adds {
+		add()
 	}
 }

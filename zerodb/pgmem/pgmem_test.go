@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/dbtest"
 	"github.com/engardehq/madansara/zerodb/pgmem"
 	"github.com/engardehq/madansara/zerodb/zerodbtest"
@@ -42,9 +43,19 @@ func tenants(t *testing.T, url string) func(testing.TB) uuid.UUID {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	zerodbtest.Run(t, func(t *testing.T) zerodbtest.Env {
-		t.Helper()
-		url, db := dbtest.App(t, "onside_app")
-		return zerodbtest.Env{Backend: pgmem.New(db, pgmem.Config{}), Tenant: tenants(t, url)}
-	})
+	// Whatever form scopes are held in, the answers are those that the suite demands.
+	for name, open := range map[string]func(*engardedb.DB) *pgmem.Backend{
+		"whole":   func(db *engardedb.DB) *pgmem.Backend { return pgmem.New(db, pgmem.Config{}) },
+		"compact": func(db *engardedb.DB) *pgmem.Backend { return pgmem.Compactly(pgmem.New(db, pgmem.Config{})) },
+		"scarce":  func(db *engardedb.DB) *pgmem.Backend { return pgmem.New(db, pgmem.Config{CacheBytes: 15_000}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			zerodbtest.Run(t, func(t *testing.T) zerodbtest.Env {
+				t.Helper()
+				url, db := dbtest.App(t, "onside_app")
+				return zerodbtest.Env{Backend: open(db), Tenant: tenants(t, url)}
+			})
+		})
+	}
 }

@@ -69,7 +69,7 @@ func (r reader) Get(ctx context.Context, ids []uuid.UUID) ([]zerodb.Memory, erro
 func getKept(ctx context.Context, r reader, current []*partition, ids []uuid.UUID) ([]zerodb.Memory, error) {
 	missing, found := slices.Clone(ids), make([]zerodb.Memory, 0, len(ids))
 	var failure error
-	eachHeld(current, func(x *index) {
+	eachHeld(current, func(x index) {
 		missing = slices.DeleteFunc(missing, func(id uuid.UUID) bool {
 			m, err := x.memory(id)
 			failure = cmp.Or(failure, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +17,6 @@ import (
 	"github.com/engardehq/madansara/internal/dbtest"
 	"github.com/engardehq/madansara/zerodb"
 	"github.com/engardehq/madansara/zerodb/pgmem"
-	"github.com/engardehq/madansara/zerodb/zerodbtest"
 )
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -26,6 +24,7 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 const agent = "walker_seo_001"
 
 type bundle struct {
+	url     string
 	db      *engardedb.DB
 	clock   *clockwork.FakeClock
 	tenant  uuid.UUID
@@ -37,16 +36,8 @@ type bundle struct {
 func setup(t *testing.T, configs ...pgmem.Config) *bundle {
 	t.Helper()
 	url, db := dbtest.App(t, "madan_sara_app")
-	b := &bundle{db: db, clock: clockwork.NewFakeClockAt(start), tenant: dbtest.Tenant(t, url)}
-	for _, cfg := range configs {
-		store := pgmem.New(db, cfg)
-		client, err := zerodb.New(zerodb.Config{
-			Backend: store, Embedder: &zerodbtest.Hashing{}, Clock: b.clock, Logger: slog.New(slog.DiscardHandler), FlushRecalls: time.Hour,
-		})
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, client.Close(context.Background())) })
-		b.clients, b.stores = append(b.clients, client), append(b.stores, store)
-	}
+	b := &bundle{url: url, db: db, clock: clockwork.NewFakeClockAt(start), tenant: dbtest.Tenant(t, url)}
+	b.open(t, configs...)
 	return b
 }
 
@@ -70,12 +61,14 @@ func item(content string) zerodb.Item {
 // answers with the change at once, and all answer as a scan of the table would.
 func TestReplicasAreNeverStale(t *testing.T) {
 	t.Parallel()
-	b := setup(t, pgmem.Config{}, pgmem.Config{}, pgmem.Config{CacheBytes: 1}) // the last holds nothing
+	// The third holds nothing, the fourth all compact, the last what little fits.
+	b := setup(t, pgmem.Config{}, pgmem.Config{}, pgmem.Config{CacheBytes: 1}, pgmem.Config{}, pgmem.Config{CacheBytes: 10_000})
+	pgmem.Compactly(b.stores[3])
 	words := strings.Fields("red blue green bag hat shoe")
 	rapid.Check(t, func(rt *rapid.T) {
 		ctx := t.Context()
 		for range rapid.IntRange(1, 6).Draw(rt, "steps") {
-			by := rapid.IntRange(0, 2).Draw(rt, "process")
+			by := rapid.IntRange(0, len(b.clients)-1).Draw(rt, "process")
 			content := strings.Join(rapid.SliceOfN(rapid.SampledFrom(words), 1, 3).Draw(rt, "content"), " ")
 			list, err := b.memory(by).List(ctx, zerodb.Filter{Audience: zerodb.Audience{Agent: agent}}, zerodb.Order{}, 100)
 			require.NoError(rt, err)
