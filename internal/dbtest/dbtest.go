@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/engardehq/madansara/engardedb"
 	"github.com/engardehq/madansara/internal/dev/postgres"
@@ -50,8 +51,9 @@ func start() (Server, error) {
 // StartServer starts a throw-away server with the migrated template. It ends
 // with this process.
 func StartServer(ctx context.Context) (Server, error) {
-	removeOldFolders()
-	dir, err := os.MkdirTemp("", folderPrefix)
+	parent := folder()
+	removeOldFolders(parent)
+	dir, err := os.MkdirTemp(parent, folderPrefix)
 	if err != nil {
 		return Server{}, fmt.Errorf("dbtest: %w", err)
 	}
@@ -92,8 +94,8 @@ func (s Server) Environ() []string {
 const folderPrefix = "madansara-test-"
 
 // removeOldFolders clears what killed test runs left; their servers died with them.
-func removeOldFolders() {
-	folders, err := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*"))
+func removeOldFolders(parent string) {
+	folders, err := filepath.Glob(filepath.Join(parent, folderPrefix+"*"))
 	if err != nil {
 		return // the pattern is well formed
 	}
@@ -105,6 +107,17 @@ func removeOldFolders() {
 	}
 }
 
+// admin is this process's way to make and drop databases. It stays open until
+// the process ends: a connection of its own for each would cost half as much as
+// the database does.
+var admin = sync.OnceValues(func() (*pgxpool.Pool, error) {
+	s, err := shared()
+	if err != nil {
+		return nil, err
+	}
+	return pgxpool.New(context.Background(), s.url)
+})
+
 // URL creates a migrated database for t and returns its superuser's URL. The
 // database is dropped when t ends.
 func URL(t testing.TB) string {
@@ -115,9 +128,20 @@ func URL(t testing.TB) string {
 	}
 	name := "t_" + strings.ReplaceAll(uuid.NewString(), "-", "")
 	// Copying files beats logging every page where nothing must survive.
-	execute(t, s.url, "create database "+name+" template "+s.template+" strategy file_copy")
-	t.Cleanup(func() { execute(t, s.url, "drop database "+name+" with (force)") })
+	administer(t, "create database "+name+" template "+s.template+" strategy file_copy")
+	t.Cleanup(func() { administer(t, "drop database "+name+" with (force)") })
 	return strings.Replace(s.url, "/postgres?", "/"+name+"?", 1)
+}
+
+func administer(t testing.TB, sql string) {
+	t.Helper()
+	pool, err := admin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(context.Background(), sql); err != nil {
+		t.Fatalf("dbtest: %s: %v", sql, err)
+	}
 }
 
 // App creates a database for t and returns its URL and a pool on it that runs
