@@ -31,7 +31,7 @@ func drawn(t *testing.T, page *browser.Page) int {
 			const charts = [...document.querySelectorAll("[data-chart]")];
 			// An axis alone has few paths; bars and lines are paths with a size.
 			if (charts.length && charts.every((c) => [...c.querySelectorAll("svg path")].some((p) => p.getBBox().height > 20))) return setTimeout(() => done(charts.length), 400);
-			if (performance.now() - start > 10000) return fail(new Error("charts are not drawn"));
+			if (performance.now() - start > 90000) return fail(new Error("charts are not drawn"));
 			requestAnimationFrame(look);
 		})();
 	})`)

@@ -1,6 +1,6 @@
-// Package browser drives Debian's Chromium from Go tests. One process serves a
-// test and its parallel subtests; each [Page] has cookies and storage of its
-// own, so that pages of one browser are different visitors.
+// Package browser drives Debian's Chromium from Go tests. One process serves
+// all tests of a package; each [Page] has cookies and storage of its own, so
+// that pages of one browser are different visitors.
 //
 //	chromium := browser.New(t)
 //	page := chromium.Page(t)
@@ -16,6 +16,7 @@ package browser
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -35,25 +36,56 @@ import (
 )
 
 // stepTimeout bounds one call of Run: a selector that never appears fails the
-// test with its name instead of holding the whole suite.
-const stepTimeout = 30 * time.Second
+// test with its name instead of holding the whole suite. Only a failing test
+// waits for it, so it allows for a machine with ten times too much to do.
+const stepTimeout = 2 * time.Minute
 
 // Browser is one running Chromium.
 type Browser struct {
-	ctx context.Context
+	ctx  context.Context
+	stop func()
 }
 
-// New starts a Chromium that ends with the test. It fails the test, saying
-// what to install, when there is none.
+// running is the Chromium that all tests of this process share while any of
+// them uses it: starting one costs as much as driving it through ten pages.
+var running struct {
+	sync.Mutex
+	*Browser
+
+	users int
+}
+
+// New returns a running Chromium, which ends with the last test that uses it.
+// It fails the test, saying what to install, when there is none.
 func New(t *testing.T) *Browser {
 	t.Helper()
+	running.Lock()
+	defer running.Unlock()
+	if running.users == 0 {
+		b, err := start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		running.Browser = b
+	}
+	running.users++
+	t.Cleanup(func() {
+		running.Lock()
+		defer running.Unlock()
+		running.users--
+		if running.users == 0 {
+			running.stop()
+		}
+	})
+	return running.Browser
+}
+
+func start() (*Browser, error) {
 	program := find()
 	if program == "" {
-		t.Fatal("no Chromium found: install it (Debian: apt-get install chromium) or set CHROMIUM to its path")
+		return nil, errors.New("no Chromium found: install it (Debian: apt-get install chromium) or set CHROMIUM to its path")
 	}
-	// The test's own context ends before its clean-ups, which still take a
-	// screenshot of a failed page.
-	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()),
+	allocator, stop := chromedp.NewExecAllocator(context.Background(),
 		chromedp.ExecPath(program),
 		chromedp.NoFirstRun,
 		chromedp.NoDefaultBrowserCheck,
@@ -76,15 +108,18 @@ func New(t *testing.T) *Browser {
 		chromedp.Flag("force-prefers-reduced-motion", true),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"),
 		chromedp.WindowSize(Desktop.Width, Desktop.Height),
-		chromedp.WSURLReadTimeout(time.Minute), // two busy cores start it slowly
+		chromedp.WSURLReadTimeout(2*time.Minute), // two busy cores start it slowly
 	)
 	ctx, closeBrowser := chromedp.NewContext(allocator)
-	t.Cleanup(func() {
+	b := &Browser{ctx: ctx, stop: func() {
 		closeBrowser()
 		stop()
-	})
-	require.NoError(t, chromedp.Do(ctx), "start %s", program)
-	return &Browser{ctx: ctx}
+	}}
+	if err := chromedp.Do(ctx); err != nil {
+		b.stop()
+		return nil, fmt.Errorf("start %s: %w", program, err)
+	}
+	return b, nil
 }
 
 func find() string {
@@ -154,7 +189,7 @@ func open(parent context.Context, t *testing.T, options ...chromedp.ContextOptio
 // chromedp.Listen.
 func (p *Page) Context() context.Context { return p.ctx }
 
-// Run carries out the actions in order, within 30 seconds.
+// Run carries out the actions in order, within stepTimeout.
 func (p *Page) Run(t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, stepTimeout)
@@ -182,7 +217,7 @@ func (p *Page) BeforeEachDocument(t *testing.T, source string) {
 	})
 }
 
-// Get carries out one action that has a result, within 30 seconds.
+// Get carries out one action that has a result, within stepTimeout.
 func Get[T any](t *testing.T, p *Page, action chromedp.Action[T]) T {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, stepTimeout)
