@@ -166,7 +166,7 @@ func (p platform) await(t *testing.T, done func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(90 * time.Second)
+	deadline := time.After(3 * time.Minute)
 	for !done() {
 		select {
 		case <-ticker.C:

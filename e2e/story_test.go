@@ -45,6 +45,7 @@ func TestAVisitorBecomesACustomer(t *testing.T) {
 	journey := madansara.awaitConversion(t, customer)
 	checkJourney(t, journey)
 	checkAttribution(t, madansara)
+	checkStatus(t, madansara)
 	look(t, marketer, madansara, journey.Customer.ContactUUID)
 	unsubscribe(t, madansara, mail)
 	require.Empty(t, visitor.Problems())
@@ -222,7 +223,7 @@ func checkJourney(t *testing.T, journey journeyAnswer) {
 		require.Equal(t, "USD", e.Revenue.Currency)
 		revenue, err := e.Revenue.Minor.Int64()
 		require.NoError(t, err, "revenue is an integer of minor units")
-		require.Positive(t, revenue)
+		require.EqualValues(t, 1890, revenue, "one bag of coffee")
 		weights, revenues := map[string]float64{}, map[string]int64{}
 		for _, c := range e.Credits {
 			weights[c.Model] += c.Weight
@@ -258,23 +259,43 @@ func checkAttribution(t *testing.T, madansara *running) {
 	require.EqualValues(t, 1, report.Total.Conversions)
 	require.Len(t, report.Models, 5)
 	for _, model := range report.Models {
-		sum, email := 0.0, 0.0
+		sum, email, instagram := 0.0, 0.0, 0.0
 		for _, channel := range model.Channels {
 			sum += channel.Weight
-			if channel.Channel == "email" {
+			switch channel.Channel {
+			case "email":
 				email = channel.Weight
+			case "instagram":
+				instagram = channel.Weight
 			}
 		}
 		require.InDelta(t, 1, sum, 1e-9, model.Model)
 		switch model.Model {
 		case "first_touch":
-			require.Zero(t, email)
+			require.InDelta(t, 1, instagram, 1e-9)
 		case "last_touch":
 			require.InDelta(t, 1, email, 1e-9)
 		default:
 			require.Greater(t, email, 0.4, model.Model)
 		}
 	}
+}
+
+// checkStatus: the campaign's own count of opens and clicks is of people.
+func checkStatus(t *testing.T, madansara *running) {
+	t.Helper()
+	api := madansara.url(t, "Dashboard") + "/api/v1/outreach/campaigns"
+	var list struct {
+		Campaigns []struct {
+			Campaign string `json:"campaign_uuid"`
+		}
+	}
+	fetch(t, api, madansara.printed["API key"], &list)
+	require.Len(t, list.Campaigns, 1)
+	var status struct{ Opened, Clicked int }
+	fetch(t, api+"/"+list.Campaigns[0].Campaign+"/status", madansara.printed["API key"], &status)
+	require.Equal(t, 1, status.Opened)
+	require.Equal(t, 1, status.Clicked)
 }
 
 // look opens what the marketer looks at afterwards.
@@ -328,7 +349,7 @@ func await(t *testing.T, what string, happened func() bool) {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(60 * time.Second); !happened(); <-tick.C {
+	for deadline := time.Now().Add(3 * time.Minute); !happened(); <-tick.C {
 		require.True(t, time.Now().Before(deadline), "%s did not come", what)
 	}
 }

@@ -80,7 +80,7 @@ func up(t *testing.T, dataDir string) *running {
 // read takes the lines up to the last one that `up` prints.
 func (r *running) read(t *testing.T, lines <-chan string) {
 	t.Helper()
-	deadline := time.After(90 * time.Second)
+	deadline := time.After(3 * time.Minute)
 	for {
 		select {
 		case line, open := <-lines:
@@ -121,7 +121,7 @@ func (r *running) stop(t *testing.T) {
 	select {
 	case err := <-r.waited:
 		require.NoError(t, err, "%s", r.log)
-	case <-time.After(60 * time.Second):
+	case <-time.After(2 * time.Minute):
 		require.FailNow(t, "up does not stop", "%s", r.log)
 	}
 }

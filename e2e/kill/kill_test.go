@@ -162,7 +162,7 @@ func awaitReady(t *testing.T, base string) {
 		}
 		defer response.Body.Close()
 		return response.StatusCode == http.StatusOK
-	}, 30*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 }
 
 func (p *program) kill(t *testing.T) {

@@ -90,7 +90,7 @@ func (w world) eventually(t *testing.T, want, query string) {
 		}
 		var a, b any
 		return json.Unmarshal([]byte(got), &a) == nil && json.Unmarshal([]byte(want), &b) == nil && equal(a, b)
-	}, 20*time.Second, 100*time.Millisecond, "want %s, got %s", want, &got)
+	}, time.Minute, 100*time.Millisecond, "want %s, got %s", want, &got)
 }
 
 func equal(a, b any) bool {

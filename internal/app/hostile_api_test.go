@@ -42,7 +42,7 @@ func TestHostileRequests(t *testing.T) { //nolint:paralleltest // it counts goro
 	require.Equal(t, before, h.holdings(t, h.victim.tenant), "the attacker changed the victim's rows")
 	ready := h.send(t, request{method: http.MethodGet, path: "/health/ready"})
 	require.Equal(t, http.StatusOK, ready.status)
-	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+30 }, 10*time.Second, 20*time.Millisecond, "goroutines are left")
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+30 }, time.Minute, 20*time.Millisecond, "goroutines are left")
 	require.Less(t, heap(), memory+64<<20, "memory grows")
 }
 
@@ -238,9 +238,8 @@ func (h *hostile) attackBody(t *testing.T, method, path string, op operation) in
 func (h *hostile) attackEncoding(t *testing.T, method, path string) int {
 	t.Helper()
 	mine := filled(path, h.attacker.ids)
-	large := append(append([]byte(`{"name":"`), bytes.Repeat([]byte("x"), 10<<20)...), `"}`...)
 	for _, chunked := range []bool{false, true} {
-		a := h.attack(t, "10 MB", request{method: method, path: mine, body: large, chunked: chunked})
+		a := h.attack(t, "10 MB", request{method: method, path: mine, body: tenMegabytes(), chunked: chunked})
 		require.Equal(t, http.StatusRequestEntityTooLarge, a.status, "%s %s: %s", method, path, a.body)
 	}
 	packed := h.attacker.bearer()
@@ -260,6 +259,10 @@ func (h *hostile) attackEncoding(t *testing.T, method, path string) int {
 	}
 	return n
 }
+
+var tenMegabytes = sync.OnceValue(func() []byte {
+	return append(append([]byte(`{"name":"`), bytes.Repeat([]byte("x"), 10<<20)...), `"}`...)
+})
 
 // gzipBomb is 100 MB in 100 KB.
 var gzipBomb = sync.OnceValue(func() []byte {

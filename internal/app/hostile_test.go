@@ -162,7 +162,7 @@ type answer struct {
 // send sends the path as it is written, however broken.
 func (h *hostile) send(t *testing.T, r request) answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var body io.Reader
 	if r.body != nil {
@@ -188,11 +188,11 @@ func (h *hostile) send(t *testing.T, r request) answer {
 // judge holds an answer of the API to what every answer must be.
 func (h *hostile) judge(t *testing.T, what string, r request, a answer) {
 	t.Helper()
-	where := fmt.Sprintf("%s: %s %.200s\n%.400s\n-> %d %.600s", what, r.method, r.path, r.body, a.status, a.body)
+	where := fmt.Sprintf("%s: %s %.200s\n%s\n-> %d %.600s", what, r.method, r.path, r.body[:min(400, len(r.body))], a.status, a.body)
 	require.Less(t, a.status, 500, where)
 	require.GreaterOrEqual(t, a.status, 200, where)
 	text := string(a.body)
-	if !strings.Contains(r.path+string(r.body), victimsMark) { // else the answer only repeats it
+	if !strings.Contains(r.path, victimsMark) && !bytes.Contains(r.body, []byte(victimsMark)) { // else the answer only repeats it
 		require.NotContains(t, text, victimsMark, where)
 	}
 	for _, leak := range []string{"SQLSTATE", "jackc", "goroutine ", ".go:", "syntax error at or near"} {

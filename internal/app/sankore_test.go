@@ -106,5 +106,5 @@ func buys(t *testing.T, madanSara *app.App, send func(*app.App, string, string, 
 	require.Eventually(t, func() bool {
 		_, body := send(madanSara, http.MethodGet, "/api/v1/conversion/campaigns/spring/conversions", "application/json", "")
 		return strings.Contains(string(body), `"conversions":1`)
-	}, 20*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 }

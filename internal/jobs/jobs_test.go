@@ -94,7 +94,7 @@ func TestOnceAllowsOneUnfinishedJob(t *testing.T) {
 	require.NoError(t, enqueue(t, db, tenant, queue, "a", once))
 	require.Equal(t, 1, count(t, db, "true"))
 	goOn <- struct{}{}
-	require.Eventually(t, func() bool { return count(t, db, "state = 'completed'") == 1 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return count(t, db, "state = 'completed'") == 1 }, time.Minute, 10*time.Millisecond)
 	require.NoError(t, enqueue(t, db, tenant, queue, "a", once))
 	require.Equal(t, "a", <-ran)
 	close(goOn)
@@ -138,7 +138,7 @@ func TestOnlyADeadProcessIsTakenOver(t *testing.T) {
 	require.Less(t, time.Since(began), 20*time.Second)
 	require.Equal(t, 1, count(t, db, `errors[1] ->> 'error' = 'The process that ran this job died.'`))
 	close(goOn)
-	require.Eventually(t, func() bool { return count(t, db, "state = 'completed'") == 2 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return count(t, db, "state = 'completed'") == 2 }, time.Minute, 10*time.Millisecond)
 	mu.Lock()
 	defer mu.Unlock()
 	require.Equal(t, map[string]int{"of the living": 1, "of the dead": 1}, runs)
@@ -179,9 +179,9 @@ func TestABrokenConnectionIsNotDeath(t *testing.T) {
 	require.Eventually(t, func() bool {
 		after := holders()
 		return len(after) == 2 && after[0] != before[0] && after[0] != before[1]
-	}, 15*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	close(goOn)
-	require.Eventually(t, func() bool { return count(t, db, "state = 'completed'") == 1 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return count(t, db, "state = 'completed'") == 1 }, time.Minute, 10*time.Millisecond)
 	require.Empty(t, ran, "the job ran once")
 }
 

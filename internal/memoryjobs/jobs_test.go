@@ -22,7 +22,7 @@ import (
 
 const (
 	agent = "walker_seo_001"
-	soon  = 20 * time.Second
+	soon  = 60 * time.Second
 )
 
 type bundle struct {

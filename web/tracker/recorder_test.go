@@ -175,7 +175,7 @@ func (rec *recorder) wait(t *testing.T, labels ...string) []event {
 			got = append(got, e.label())
 		}
 		return len(got) >= len(labels)
-	}, 15*time.Second, 20*time.Millisecond, "want %v, got %v", labels, &got)
+	}, time.Minute, 20*time.Millisecond, "want %v, got %v", labels, &got)
 	require.ElementsMatch(t, labels, got)
 	return rec.all()
 }

@@ -75,7 +75,7 @@ func (c *collector) find(t *testing.T, name string) map[string]any {
 			}
 		}
 		return false
-	}, 10*time.Second, 20*time.Millisecond, name)
+	}, time.Minute, 20*time.Millisecond, name)
 	return found
 }
 

@@ -68,7 +68,7 @@ func (in *ingest) next(t *testing.T) map[string]any {
 	select {
 	case report := <-in.reports:
 		return report
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		require.Fail(t, "no report came")
 		return nil
 	}

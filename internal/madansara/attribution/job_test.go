@@ -322,7 +322,7 @@ func TestSettingsChangeTheCreditsOfThePastByAJob(t *testing.T) {
 	}))
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.Contains(c, b.credits(t, order), stored{"time_decay", "email", 0.8, 80})
-	}, 20*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 
 	settings, err := b.service.Settings(ctx, b.tenant)
 	require.NoError(t, err)

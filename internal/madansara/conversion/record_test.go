@@ -296,5 +296,5 @@ func TestAConversionIsAttributedByItsJob(t *testing.T) {
 	s.record(t, bought)
 	require.Eventually(t, func() bool {
 		return one[int](t, s.bundle, "select count(*) from attribution_credits where channel = 'social' and weight = 1") == 5
-	}, 20*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 }

@@ -89,7 +89,7 @@ func TestSinglesGoThroughThePipelineOnce(t *testing.T) {
 
 	require.Eventually(t, func() bool {
 		return len(b.messages(t, outreach.MessageFilter{Status: outreach.Sent})) == 3
-	}, 30*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	require.Equal(t, 3, b.provider.count())
 	require.Equal(t, "Order <b>1</b>", b.messages(t, outreach.MessageFilter{Contact: ids[0]})[0].Subject)
 }

@@ -88,7 +88,7 @@ func TestAnUncertainMessageWaitsForAPerson(t *testing.T) {
 	unknown := b.messages(t, outreach.MessageFilter{Status: outreach.Unknown})[0]
 	_, err := b.service.Resolve(t.Context(), b.tenant, unknown.UUID, outreach.SendAgain, "Marie")
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return b.report(t, c.UUID).Messages[outreach.Sent] == 5 }, 30*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return b.report(t, c.UUID).Messages[outreach.Sent] == 5 }, time.Minute, 20*time.Millisecond)
 	b.awaitStatus(t, c.UUID, outreach.Finished)
 	m, err := b.service.Message(t.Context(), b.tenant, unknown.UUID)
 	require.NoError(t, err)

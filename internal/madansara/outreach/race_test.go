@@ -100,7 +100,7 @@ func (b *bundle) awaitJobs(t *testing.T, unfinished int) {
 		var n int
 		require.NoError(t, b.db.Pool().QueryRow(t.Context(), "SELECT count(*) FROM river.river_job WHERE state <> 'completed'").Scan(&n))
 		return n == unfinished
-	}, 30*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 }
 
 // Two campaigns that expand at once don't break a contact's frequency cap.

@@ -194,7 +194,7 @@ func TestAMemoryElsewhereIsStoredByAJob(t *testing.T) {
 		var open int
 		require.NoError(t, b.db.Pool().QueryRow(t.Context(), "select count(*) from river.river_job where kind = 'remember_conversion' and state <> $1", rivertype.JobStateCompleted).Scan(&open))
 		return open == 0
-	}, 30*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	list, err := elsewhere.Tenant(b.tenant).List(t.Context(), zerodb.Filter{Audience: zerodb.Audience{Agent: "walker_seo_001"}}, zerodb.Order{}, 10)
 	require.NoError(t, err)
 	require.Len(t, list, 1)
@@ -237,7 +237,7 @@ func TestWhoIsErasedWhileAJobStoresIsNotRemembered(t *testing.T) {
 		var done int
 		require.NoError(t, b.db.Pool().QueryRow(t.Context(), "select count(*) from river.river_job where kind = 'remember_conversion' and state = $1", rivertype.JobStateCompleted).Scan(&done))
 		return done == 1
-	}, 30*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	list, err := elsewhere.Tenant(b.tenant).List(t.Context(), zerodb.Filter{Audience: zerodb.Audience{Everyone: true}, History: true}, zerodb.Order{}, 10)
 	require.NoError(t, err)
 	require.Empty(t, list)

@@ -191,7 +191,7 @@ func (b *bundle) hold(sent func(answer)) (release func()) {
 		err := b.db.Pool().QueryRow(b.t.Context(), `select count(*) from pg_locks
 			where locktype = 'tuple' and database = (select oid from pg_database where datname = current_database())`).Scan(&waiting)
 		return err == nil && waiting > 0
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	return func() {
 		b.t.Helper()
 		require.NoError(b.t, tx.Rollback(b.t.Context()))
@@ -389,7 +389,7 @@ func TestManyRequestsShareOneCommit(t *testing.T) {
 	for i := range requests {
 		b.sendLater(fmt.Sprint("m", i), sent)
 	}
-	require.Eventually(t, func() bool { return b.ingest.Waiting() == requests }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.ingest.Waiting() == requests }, time.Minute, time.Millisecond)
 	release()
 	for range requests + 1 {
 		require.Equal(t, 200, (<-answers).status)

@@ -72,7 +72,7 @@ func (b bundle) check(t *testing.T, known int) {
 			}
 		}
 		return true
-	}, 30*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 }
 
 func TestImports(t *testing.T) {

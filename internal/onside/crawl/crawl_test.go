@@ -114,7 +114,7 @@ func TestASiteIsCrawledAndAudited(t *testing.T) {
 	b := setup(t, true)
 	smallSite(b.web)
 	started := b.start(t, "/", map[string]any{"backlinks_to": "shop.example"})
-	require.Eventually(t, func() bool { return b.get(started.UUID).Status == "done" }, 30*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return b.get(started.UUID).Status == "done" }, time.Minute, 50*time.Millisecond)
 	done := b.get(started.UUID)
 	require.Equal(t, "frontier", done.EndedBy)
 	require.Positive(t, done.Bytes)

@@ -169,7 +169,7 @@ func TestSessionSurvivesAnIdleServersGoodbye(t *testing.T) {
 	defer session.Close()
 	_, err = session.Send(t.Context(), channeltest.Message())
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return r.left() == 1 }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.left() == 1 }, time.Minute, 10*time.Millisecond)
 	_, err = session.Send(t.Context(), channeltest.Message())
 	require.NoError(t, err)
 	require.Len(t, r.mails(), 2)
