@@ -21,17 +21,20 @@ type Matcher interface {
 // texts it finds equal. Measured in bench/retrievalbench.
 const matchShare = 0.9
 
-// matchedOf is how many candidates the matcher reads, the best first.
-func matchedOf(limit int) int { return max(60, 2*limit) }
-
-// match lets the embedder read the best candidates and orders them again.
-// Those behind are left out; without a matcher the list is returned as it is.
-func (c *Client) match(ctx context.Context, r Reader, q Query, list []ranked) ([]ranked, error) {
+// matcher returns who reads the best candidates of a search, nil for nobody, and how many are needed, the best first.
+func (c *Client) matcher(q Query) (matcher Matcher, needed int) {
 	matcher, ok := c.embedder.(Matcher)
-	if !ok || q.Mode != ModeHybrid || len(list) == 0 {
+	if !ok || q.Mode != ModeHybrid {
+		return nil, q.Limit
+	}
+	return matcher, max(60, 2*q.Limit)
+}
+
+// match lets the matcher read the candidates and orders them again.
+func match(ctx context.Context, r Reader, matcher Matcher, q Query, list []ranked) ([]ranked, error) {
+	if matcher == nil || len(list) == 0 {
 		return list, nil
 	}
-	list = list[:min(len(list), matchedOf(q.Limit))]
 	if err := fetch(ctx, r, list); err != nil {
 		return nil, err
 	}

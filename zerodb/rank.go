@@ -120,57 +120,65 @@ type ranked struct {
 	why       Explanation
 }
 
-// rank scores the candidates and orders them, the best first. floor is the
+// rank scores the candidates and returns up to most of them, the best first. floor is the
 // embedder's; now is the time that ages count to.
-func rank(candidates []Candidate, floor float64, now time.Time) []ranked {
-	list := make([]ranked, len(candidates))
-	dense, text := make([]place, 0, len(candidates)), make([]place, 0, len(candidates))
+func rank(candidates []Candidate, floor float64, now time.Time, most int) []ranked {
+	// Only the best are explained: explaining is what takes space.
+	list := make([]standing, len(candidates))
+	places := make([]place, 0, 3*len(candidates))
 	for i := range candidates {
-		r := &list[i]
-		r.candidate = &candidates[i]
+		list[i].candidate = &candidates[i]
 		if candidates[i].HasCosine {
-			dense = append(dense, place{candidates[i].Cosine, r})
+			places = append(places, place{candidates[i].Cosine, &list[i]})
 		}
+	}
+	order(places)
+	for i, p := range places {
+		p.of.dense, p.of.evidence = i+1, min(max((p.value-floor)/(1-floor), 0), 1)
+	}
+	dense := len(places)
+	for i := range candidates {
 		if candidates[i].Text > 0 {
-			text = append(text, place{candidates[i].Text, r})
+			places = append(places, place{candidates[i].Text, &list[i]})
 		}
 	}
-	order(dense)
-	denseSignals := make([]DenseSignal, len(dense))
-	for i, d := range dense {
-		evidence := min(max((d.value-floor)/(1-floor), 0), 1)
-		denseSignals[i] = DenseSignal{Cosine: d.value, Evidence: evidence, Rank: i + 1}
-		d.of.why.Dense = &denseSignals[i]
-	}
+	text := places[dense:]
 	order(text)
-	textMatches := make([]TextMatch, len(text))
-	for i, t := range text {
-		textMatches[i] = TextMatch{Score: t.value, Coverage: t.of.candidate.Coverage, Rank: i + 1}
-		t.of.why.Text = &textMatches[i]
+	for i, p := range text {
+		p.of.text = i + 1
 	}
 	signals := 0
-	for _, places := range [][]place{dense, text} {
-		if len(places) > 0 {
+	for _, n := range []int{dense, len(text)} {
+		if n > 0 {
 			signals++
 		}
 	}
-	scores := make([]place, len(list))
+	scores := places[len(places):]
 	for i := range list {
-		list[i].weigh(signals, now)
-		scores[i] = place{list[i].score, &list[i]}
+		why := list[i].weigh(signals, now)
+		scores = append(scores, place{why.Relevance * why.Quality, &list[i]})
 	}
 	order(scores)
-	ordered := make([]ranked, len(list))
-	for i, s := range scores {
-		ordered[i] = *s.of
+	best := make([]ranked, min(len(scores), most))
+	for i := range best {
+		of := scores[i].of
+		best[i] = ranked{of.candidate, scores[i].value, of.weigh(signals, now)}
+		of.explain(&best[i].why)
 	}
-	return ordered
+	return best
+}
+
+// standing is where a candidate stands.
+type standing struct {
+	candidate   *Candidate
+	dense, text int     // its ranks, from 1; 0: not in that order
+	evidence    float64 // of the vectors
 }
 
 // place is a candidate in an order by some value, small so that sorting moves little.
 type place struct {
 	value float64
-	of    *ranked
+	of    *standing
 }
 
 // order puts the highest first; IDs break ties.
@@ -189,24 +197,34 @@ func order(places []place) {
 
 func compareIDs(a, b *Candidate) int { return slices.Compare(a.ID[:], b.ID[:]) }
 
-func (r *ranked) weigh(signals int, now time.Time) {
-	w := &r.why
+// weigh says what a candidate's score consists of; explain adds the signals.
+func (s *standing) weigh(signals int, now time.Time) (w Explanation) {
 	without := 1.0
-	if w.Dense != nil {
-		w.Fusion += 1 / float64(rrfK+w.Dense.Rank)
-		without *= 1 - w.Dense.Evidence
+	if s.dense > 0 {
+		w.Fusion += 1 / float64(rrfK+s.dense)
+		without *= 1 - s.evidence
 	}
-	if w.Text != nil {
-		w.Fusion += 1 / float64(rrfK+w.Text.Rank)
-		without *= 1 - w.Text.Coverage
+	if s.text > 0 {
+		w.Fusion += 1 / float64(rrfK+s.text)
+		without *= 1 - s.candidate.Coverage
 	}
 	if signals > 0 {
 		w.Fusion *= float64(rrfK+1) / float64(signals)
 	}
 	w.Evidence = 1 - without
 	w.Relevance = w.Evidence * (1 + w.Fusion) / 2
-	f := r.candidate.Facts
-	w.Recency, w.Importance, w.Confidence = Recency(f, now), f.Importance, f.Confidence
+	f := &s.candidate.Facts
+	w.Recency, w.Importance, w.Confidence = Recency(*f, now), f.Importance, f.Confidence
 	w.Quality = 1 - recencyWeight*(1-w.Recency) - importanceWeight*(1-w.Importance) - confidenceWeight*(1-w.Confidence)
-	r.score = w.Relevance * w.Quality
+	return w
+}
+
+func (s *standing) explain(w *Explanation) {
+	c := s.candidate
+	if s.dense > 0 {
+		w.Dense = &DenseSignal{Cosine: c.Cosine, Evidence: s.evidence, Rank: s.dense}
+	}
+	if s.text > 0 {
+		w.Text = &TextMatch{Score: c.Text, Coverage: c.Coverage, Rank: s.text}
+	}
 }

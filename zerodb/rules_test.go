@@ -161,8 +161,10 @@ func TestScoresStayInBounds(t *testing.T) {
 			return c
 		}), 0, 40).Draw(rt, "candidates")
 		floor := rapid.Float64Range(0, 0.9).Draw(rt, "floor")
-		list := rank(candidates, floor, now)
+		list := rank(candidates, floor, now, len(candidates))
 		require.Len(rt, list, len(candidates))
+		few := rapid.IntRange(0, 40).Draw(rt, "few")
+		require.Equal(rt, list[:min(few, len(list))], rank(candidates, floor, now, few))
 		for i, r := range list {
 			require.GreaterOrEqual(rt, r.score, 0.0)
 			require.LessOrEqual(rt, r.score, 1.0)

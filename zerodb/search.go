@@ -85,7 +85,8 @@ func (t Tenant) Search(ctx context.Context, q Query) (Result, error) {
 		if err != nil {
 			return err
 		}
-		best, err := c.match(ctx, r, q, rank(found[0].List, c.floor(), at))
+		matcher, needed := c.matcher(q)
+		best, err := match(ctx, r, matcher, q, rank(found[0].List, c.floor(), at, needed))
 		if err != nil {
 			return err
 		}

@@ -196,9 +196,9 @@ func (x *whole) find(f *finder) {
 	if s != nil && len(f.search.Vector) != s.dimension {
 		s = nil
 	}
-	f.text.add(f.ofRows(x, s, scores, words))
+	f.text.add(f.ofRows(x, s, scores, words, 0))
 	if s != nil {
-		f.dense.add(f.ofRows(x, s, scores, f.scan(x, s, agents)))
+		f.dense.add(f.ofRows(x, s, scores, f.scan(x, s, agents), len(f.text.list)))
 	}
 }
 
@@ -244,9 +244,9 @@ func (f *finder) scanBlocks(x *whole, s *slab, agents map[uint32]bool, from, to 
 	return nearest
 }
 
-// ofRows says of an index's best all that speaks for them.
-func (f *finder) ofRows(x *whole, s *slab, scores *textScores, rows *best) []zerodb.Candidate {
-	candidates := make([]zerodb.Candidate, len(rows.list))
+// ofRows says of an index's best all that speaks for them. It leaves room for so many more.
+func (f *finder) ofRows(x *whole, s *slab, scores *textScores, rows *best, more int) []zerodb.Candidate {
+	candidates := make([]zerodb.Candidate, len(rows.list), len(rows.list)+more)
 	for i, found := range rows.sorted() {
 		r, c := &x.rows[found.row], &candidates[i]
 		c.ID, c.Facts = r.id, r.facts()
@@ -263,7 +263,7 @@ func (f *finder) ofRows(x *whole, s *slab, scores *textScores, rows *best) []zer
 
 // candidates returns the union of the best by vector and by text.
 func (f *finder) candidates() zerodb.Candidates {
-	list := slices.Grow(f.dense.list, len(f.text.list))
+	list := f.dense.list
 	seen := make(map[uuid.UUID]bool, len(list))
 	for i := range list {
 		seen[list[i].ID] = true
