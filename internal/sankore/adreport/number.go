@@ -104,8 +104,8 @@ func (m *marks) decimal(language string) byte {
 	return ','
 }
 
-// Groups are of three digits, of two in India.
-var grouped = regexp.MustCompile(`^-?\d{1,3}(?:[.,]\d{2,3})*$`)
+// Groups are of three digits, in India of two but for the last.
+var grouped = regexp.MustCompile(`^-?\d{1,3}(?:[.,]\d{2,3})*[.,]\d{3}$`)
 
 // normalise writes a number as JSON would. errBounded for "< 10".
 func normalise(cell string, decimal byte) (string, error) {

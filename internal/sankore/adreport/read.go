@@ -95,11 +95,15 @@ func (r *reader) split(lines []string) {
 var total = regexp.MustCompile(`(?i)^(total|totals|totale|gesamt|gesamtwert|gesamtsumme|résultats totaux|resultados totales|results from)\b\s*(:|$|\d)`)
 
 // isTotal reports whether a row sums others up. Google names such rows; Meta's
-// has neither a campaign nor a day.
+// has neither a campaign nor a day. What has an id and a day is a campaign's,
+// whatever it is called.
 func (r *reader) isTotal(cells []string) bool {
 	name := r.header.cell(cells, campaign)
 	if nothing(name) && nothing(r.dayCell(cells)) {
 		return true
+	}
+	if !nothing(r.header.cell(cells, externalID)) && !nothing(r.dayCell(cells)) {
+		return false
 	}
 	if nothing(name) || r.header.at[campaign] == 0 {
 		return total.MatchString(cells[0])
