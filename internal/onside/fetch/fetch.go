@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/jonboulle/clockwork"
@@ -226,6 +227,10 @@ func (f *Fetcher) ask(ctx context.Context, address *url.URL) (*http.Response, ti
 	response, err := f.transport.RoundTrip(request)
 	if err != nil {
 		return nil, 0, failure(ctx, address, err)
+	}
+	if coding := response.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		_ = response.Body.Close() // nobody can read it
+		return nil, 0, newError(BadAnswer, address, "its answer is compressed in a way that was not asked for: "+clip(coding), nil)
 	}
 	return response, max(0, first.Sub(sent)), nil
 }

@@ -13,9 +13,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/charset"
+	"golang.org/x/text/encoding/unicode"
 
 	"github.com/engardehq/madansara/internal/onside/keyword"
 	"github.com/engardehq/madansara/internal/onside/weburl"
@@ -151,6 +153,9 @@ func Analyze(source Source) (*Page, error) {
 	}
 	head := source.Body[:min(len(source.Body), 1024)] // where browsers look for the encoding
 	encoding, name, certain := charset.DetermineEncoding(head, source.Header.Get("Content-Type"))
+	if !certain && allUTF8(source.Body) {
+		encoding, name = unicode.UTF8, "utf-8" // its head may be plain, and then says nothing
+	}
 	decoded, err := io.ReadAll(encoding.NewDecoder().Reader(bytes.NewReader(source.Body)))
 	if err != nil {
 		decoded = bytes.ToValidUTF8(source.Body, []byte("\uFFFD")) // a decoder that gives up; x/text's replace instead
@@ -172,6 +177,16 @@ func Analyze(source Source) (*Page, error) {
 	r.walk(root, state{place: keyword.Body})
 	r.finish()
 	return r.page, nil
+}
+
+// allUTF8 reports whether text is UTF-8, but for a last character that a limit cut.
+func allUTF8(text []byte) bool {
+	for cut := range min(utf8.UTFMax, len(text)+1) {
+		if utf8.Valid(text[:len(text)-cut]) {
+			return true
+		}
+	}
+	return false
 }
 
 func parse(content []byte) (root *html.Node, err error) {
