@@ -108,6 +108,7 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 		{"short-term memories expire", testShortTerm},
 		{"repetition changes nothing", testRepetition},
 		{"near-duplicates are merged", testNearDuplicates},
+		{"the same about two subjects", testSubjectsStayApart},
 		{"storing at once", testStoringAtOnce},
 		{"procedures learn", testProcedures},
 		{"feedback", testFeedback},
