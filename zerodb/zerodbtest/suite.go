@@ -121,6 +121,7 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 		{"upkeep", testUpkeep},
 		{"recalls are counted", testRecalls},
 		{"the embedder is down", testEmbedderDown},
+		{"a text that the embedder refuses", testRefusedText},
 		{"models are not mixed", testModels},
 		{"context fits its budget", testContextBudget},
 		{"context is data", testContextIsData},
