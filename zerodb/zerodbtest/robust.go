@@ -48,7 +48,7 @@ func testContextBudget(t *testing.T, b *bundle) {
 		_, err = b.tenant.Context(t.Context(), zerodb.ContextRequest{Agent: agent, Tokens: budget})
 		require.ErrorIs(t, err, zerodb.ErrInvalid)
 	}
-	long, err := b.tenant.Context(t.Context(), zerodb.ContextRequest{Agent: strings.Repeat("客", 66), Tokens: 100})
+	long, err := b.tenant.Context(t.Context(), zerodb.ContextRequest{Agent: strings.Repeat("\u5ba2", 66), Tokens: 100})
 	require.NoError(t, err)
 	require.LessOrEqual(t, long.Tokens, 100, "the agent's name alone costs more")
 	_, err = b.tenant.AgentContext(t.Context(), "")
