@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,8 +21,8 @@ type Erasure struct {
 	// them as their Subject go too. Up to 100.
 	Aliases []string `json:"aliases,omitempty"`
 	// Mentioning are words that name the subject wherever they stand, such as an
-	// e-mail address or a phone number: memories whose content, key, reference or metadata
-	// contains one (without regard to case) go too. At least 5 bytes each, up to 20.
+	// e-mail address or a phone number: memories whose content, subject, key, provenance or
+	// metadata contains one (without regard to case) go too. At least 5 bytes each, up to 20.
 	Mentioning []string `json:"mentioning,omitempty"`
 }
 
@@ -155,10 +156,11 @@ func (e *Erasure) concerns(m *Memory) bool {
 	if m.Subject == e.Subject || m.Subject != "" && slices.Contains(e.Aliases, m.Subject) {
 		return true
 	}
-	return slices.ContainsFunc(e.Mentioning, func(text string) bool {
-		text = strings.ToLower(text)
-		return strings.Contains(strings.ToLower(m.Content), text) || strings.Contains(strings.ToLower(m.Key), text) ||
-			strings.Contains(strings.ToLower(m.Provenance.Reference), text) || mentions(map[string]any(m.Metadata), text)
+	texts := []string{m.Content, m.Subject, m.Key, m.Provenance.Service, m.Provenance.Source, m.Provenance.Reference}
+	return slices.ContainsFunc(e.Mentioning, func(named string) bool {
+		named = strings.ToLower(named)
+		mentioned := func(text string) bool { return strings.Contains(strings.ToLower(text), named) }
+		return slices.ContainsFunc(texts, mentioned) || mentions(map[string]any(m.Metadata), named)
 	})
 }
 
@@ -166,6 +168,8 @@ func mentions(value any, lower string) bool {
 	switch v := value.(type) {
 	case string:
 		return strings.Contains(strings.ToLower(v), lower)
+	case float64: // a telephone number that somebody stored as one
+		return strings.Contains(strconv.FormatFloat(v, 'f', -1, 64), lower)
 	case []any:
 		return slices.ContainsFunc(v, func(element any) bool { return mentions(element, lower) })
 	case map[string]any:

@@ -27,7 +27,7 @@ type Item struct {
 	// contradicts what: facts without one stand side by side, however they read.
 	// A working memory without a key has the key "current".
 	Key string
-	// Subject is whom or what it is about: "customer:42".
+	// Subject is whom or what it is about: "customer:42". The same words about two subjects are two memories.
 	Subject string
 	// Predicate says what about the subject: with both and no Key, the key is
 	// "subject predicate". So it must be one of which only one value holds at a time ("preferred channel").

@@ -27,12 +27,12 @@ type plan struct {
 
 // group is within what near-duplicates are merged.
 type group struct {
-	scope Scope
-	typ   Type
-	agent string
+	scope          Scope
+	typ            Type
+	agent, subject string
 }
 
-func groupOf(m *Memory) group { return group{m.Scope, m.Type, m.Agent} }
+func groupOf(m *Memory) group { return group{m.Scope, m.Type, m.Agent, m.Subject} }
 
 func identityOf(m *Memory) Identity {
 	return Identity{Scope: m.Scope, Type: m.Type, Value: m.Identity()}
@@ -83,11 +83,11 @@ func (p *plan) findAlike(ctx context.Context, r Reader, drafts []*Memory) error 
 	var searches []Search
 	var asking []*Memory
 	for _, draft := range drafts {
-		if draft.Key != "" || !lives[draft.Type].merges || len(p.versions[identityOf(draft)]) > 0 {
+		if draft.Key != "" || !lives[draft.Type].merges || slices.ContainsFunc(p.versions[identityOf(draft)], draft.sameMatter) {
 			continue
 		}
 		searches = append(searches, Search{
-			Filter: Filter{Audience: only(draft.Scope), Types: []Type{draft.Type}, Agents: []string{draft.Agent}},
+			Filter: Filter{Audience: only(draft.Scope), Types: []Type{draft.Type}, Agents: []string{draft.Agent}, Subject: draft.Subject},
 			Terms:  uniqueTerms(draft.Content), Limit: alikeCandidates,
 		})
 		asking = append(asking, draft)
@@ -152,7 +152,7 @@ func (p *plan) place(draft *Memory) (*Memory, Receipt) {
 		return p.create(draft), Receipt{Outcome: Created, Reason: "nothing had the key " + draft.Key}
 	}
 	for _, m := range known {
-		if m.SupersededBy == uuid.Nil && m.Agent == draft.Agent && sameTime(m, draft) {
+		if m.SupersededBy == uuid.Nil && draft.sameMatter(m) && sameTime(m, draft) {
 			return p.repeat(draft, m)
 		}
 	}
@@ -160,6 +160,12 @@ func (p *plan) place(draft *Memory) (*Memory, Receipt) {
 		return p.merge(draft, m, cosine)
 	}
 	return p.create(draft), Receipt{Outcome: Created, Reason: "nothing said the same"}
+}
+
+// sameMatter reports whether both are one agent's words about one subject. The same words
+// about two customers are two facts: merged, one of them could neither be found nor erased.
+func (m *Memory) sameMatter(other *Memory) bool {
+	return m.Agent == other.Agent && m.Subject == other.Subject
 }
 
 // oneEvent is how far apart in time the same words are one event told twice.
@@ -351,7 +357,7 @@ func (p *plan) duplicate(draft *Memory) (found *Memory, cosine float64) {
 	}
 	mine := p.wording(draft)
 	for _, m := range candidates {
-		if m.Key != "" || m.SupersededBy != uuid.Nil || m.Expired(p.now) || m.Agent != draft.Agent || !sameTime(m, draft) ||
+		if m.Key != "" || m.SupersededBy != uuid.Nil || m.Expired(p.now) || !draft.sameMatter(m) || !sameTime(m, draft) ||
 			!m.ValidUntil.Equal(draft.ValidUntil) {
 			continue
 		}

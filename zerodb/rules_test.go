@@ -184,6 +184,18 @@ func TestEstimateTokensErrsTowardsMore(t *testing.T) {
 	require.Equal(t, 0, EstimateTokens(""))
 	require.Equal(t, 2, EstimateTokens("a"))
 	require.GreaterOrEqual(t, EstimateTokens(strings.Repeat("word ", 300)), 375)
+	// Byte-pair tokenisers know few words of these: a token for each character or so, and
+	// two or three for an emoji.
+	for text, tokens := range map[string]int{
+		strings.Repeat("顧客は電話より電子メールを好む", 20):                     20 * 18, //nolint:gosmopolitan // what such a text costs is the point
+		strings.Repeat("고객은 이메일을 선호합니다 ", 20):                     20 * 14,
+		strings.Repeat("🦄🧵", 50):                                  300,
+		strings.Repeat("клиент предпочитает почту ", 20):          20 * 9,
+		strings.Repeat("0193a6c8e1f27b4d9c55ab07d3e8f6a1", 10):    10 * 20,
+		strings.Repeat("{\"a\":[1,2],\"b\":{\"c\":null}};\n", 20): 20 * 12,
+	} {
+		require.GreaterOrEqual(t, EstimateTokens(text), tokens, text)
+	}
 }
 
 func TestDot(t *testing.T) {

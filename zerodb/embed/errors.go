@@ -3,6 +3,7 @@ package embed
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -50,3 +51,15 @@ func (e *Error) Unwrap() []error {
 
 // Temporary says whether the same call may succeed later.
 func (e *Error) Temporary() bool { return errors.Is(e.Kind, ErrUnavailable) }
+
+// RejectsTexts says whether one of the texts is to blame, such as one that is too long for the
+// model, so that the others may be embedded without it.
+func (e *Error) RejectsTexts() bool {
+	switch {
+	case errors.Is(e.Kind, ErrNoText):
+		return true
+	case !errors.Is(e.Kind, ErrRejected):
+		return false
+	}
+	return e.Status == http.StatusBadRequest || e.Status == http.StatusRequestEntityTooLarge || e.Status == http.StatusUnprocessableEntity
+}

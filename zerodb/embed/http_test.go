@@ -332,3 +332,14 @@ func TestAnEmptyTextIsNamed(t *testing.T) {
 	}
 	require.Zero(t, server.requests.Load())
 }
+
+func TestATextThatIsRejectedIsToldFromAService(t *testing.T) {
+	t.Parallel()
+	for status, texts := range map[int]bool{400: true, 413: true, 422: true, 401: false, 403: false, 404: false} {
+		require.Equal(t, texts, (&embed.Error{Kind: embed.ErrRejected, Status: status}).RejectsTexts(), status)
+	}
+	require.True(t, (&embed.Error{Kind: embed.ErrNoText}).RejectsTexts())
+	for _, kind := range []error{embed.ErrUnavailable, embed.ErrBadAnswer, embed.ErrDimension, embed.ErrModel} {
+		require.False(t, (&embed.Error{Kind: kind, Status: 400}).RejectsTexts(), kind)
+	}
+}

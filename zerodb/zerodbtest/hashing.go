@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/engardehq/madansara/zerodb"
@@ -19,7 +20,19 @@ type Hashing struct {
 	// Name distinguishes embedders; "" is "hashing".
 	Name string
 	down atomic.Bool
+	// refuses is a word whose texts it rejects for good; "" for none.
+	refuses atomic.Pointer[string]
 }
+
+// Refuse makes every Embed that has a text with the word fail for good, as a service does that
+// finds a text too long.
+func (h *Hashing) Refuse(word string) { h.refuses.Store(&word) }
+
+// refusal is an error that the same call would have again.
+type refusal struct{}
+
+func (refusal) Error() string      { return "the embedder rejects a text" }
+func (refusal) RejectsTexts() bool { return true }
 
 // SetDown makes every Embed fail, until it is called with false.
 func (h *Hashing) SetDown(down bool) { h.down.Store(down) }
@@ -31,6 +44,9 @@ func (h *Hashing) Embed(_ context.Context, texts []string) ([][]float32, error) 
 	}
 	vectors := make([][]float32, len(texts))
 	for i, text := range texts {
+		if word := h.refuses.Load(); word != nil && strings.Contains(text, *word) {
+			return nil, refusal{}
+		}
 		vectors[i] = make([]float32, h.Dimension())
 		for _, term := range zerodb.Terms(text) {
 			hash := fnv.New64a()

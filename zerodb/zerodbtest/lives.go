@@ -179,6 +179,25 @@ func testNearDuplicates(t *testing.T, b *bundle) {
 	}
 }
 
+// testSubjectsStayApart: the same words about two customers are two memories.
+func testSubjectsStayApart(t *testing.T, b *bundle) {
+	about := func(subject, content string) zerodb.Receipt {
+		return b.store(t, zerodb.Item{Type: zerodb.Episodic, Subject: subject, Content: content})
+	}
+	first := about("customer:42", "asked when the parcel would arrive")
+	require.Equal(t, zerodb.Created, about("customer:43", "asked when the parcel would arrive").Outcome)
+	require.Equal(t, zerodb.Created, about("customer:44", "asked again when the parcel would arrive").Outcome)
+	require.Equal(t, zerodb.Created, about("", "asked when the parcel would arrive").Outcome)
+	require.Equal(t, first.ID, about("customer:42", "asked when the parcel would arrive").ID, "of one customer it is the same")
+	require.Equal(t, zerodb.Merged, about("customer:43", "asked again when the parcel would arrive").Outcome)
+	erased, err := b.tenant.Erase(t.Context(), zerodb.Erasure{Subject: "customer:42"})
+	require.NoError(t, err)
+	require.Equal(t, 1, erased.Erased)
+	for _, subject := range []string{"customer:43", "customer:44"} {
+		require.Len(t, b.search(t, zerodb.Query{Text: "parcel", Filter: zerodb.Filter{Subject: subject}}), 1, subject)
+	}
+}
+
 // testStoringAtOnce: whoever comes first, there is one memory of one thing.
 func testStoringAtOnce(t *testing.T, b *bundle) {
 	var done sync.WaitGroup

@@ -48,8 +48,41 @@ func testContextBudget(t *testing.T, b *bundle) {
 		_, err = b.tenant.Context(t.Context(), zerodb.ContextRequest{Agent: agent, Tokens: budget})
 		require.ErrorIs(t, err, zerodb.ErrInvalid)
 	}
+	long, err := b.tenant.Context(t.Context(), zerodb.ContextRequest{Agent: strings.Repeat("\u5ba2", 66), Tokens: 100})
+	require.NoError(t, err)
+	require.LessOrEqual(t, long.Tokens, 100, "the agent's name alone costs more")
 	_, err = b.tenant.AgentContext(t.Context(), "")
 	require.ErrorIs(t, err, zerodb.ErrInvalid)
+}
+
+// testRefusedText: a text that the embedder never takes keeps no other from its vector.
+func testRefusedText(t *testing.T, b *bundle) {
+	b.embedder.SetDown(true)
+	var good []zerodb.Receipt
+	for i := range 24 {
+		b.store(t, zerodb.Item{Type: zerodb.Semantic, Content: fmt.Sprintf("endless scroll number %d", i)})
+		good = append(good, b.store(t, zerodb.Item{Type: zerodb.Semantic, Content: fmt.Sprintf("shop %d opens at nine", i)}))
+	}
+	b.embedder.SetDown(false)
+	b.embedder.Refuse("endless")
+	embedded := 0
+	for range 8 {
+		n, err := b.tenant.EmbedPending(t.Context(), 5)
+		require.NoError(t, err)
+		if embedded += n; n < 5 {
+			break
+		}
+	}
+	require.Equal(t, len(good), embedded, "those it takes, and no more runs than they need")
+	for _, receipt := range good {
+		m, err := b.tenant.Get(t.Context(), receipt.ID)
+		require.NoError(t, err)
+		require.NotNil(t, m.Vector)
+	}
+	require.Len(t, b.search(t, zerodb.Query{Text: "endless", Mode: zerodb.ModeText, Limit: 50}), 24, "the others are found by their words")
+	b.embedder.Refuse("")
+	_, err := b.tenant.EmbedPending(t.Context(), 100)
+	require.ErrorIs(t, err, zerodb.ErrUnavailable, "one that takes nothing is out of order")
 }
 
 // testContextIsData: a text that wants to be an instruction is stored and given
