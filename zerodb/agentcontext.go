@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -175,7 +177,7 @@ const (
 // pack fills the budget: the first section whole as far as it goes, then one
 // memory of each other section by turns, so that none starves the others.
 func pack(packed *AgentContext, req ContextRequest, sections []ContextSection, now time.Time) {
-	head := fmt.Sprintf(contextHead, "agent "+quote(req.Agent))
+	head := fmt.Sprintf(contextHead, "agent "+Quote(req.Agent))
 	if req.CountTokens(head)+req.CountTokens(contextFoot) > req.Tokens {
 		head = fmt.Sprintf(contextHead, "the agent") // a name that alone is more than the budget
 	}
@@ -229,32 +231,55 @@ func pack(packed *AgentContext, req ContextRequest, sections []ContextSection, n
 func contextLine(m *Memory, now time.Time) string {
 	var about []string
 	if m.Key != "" {
-		about = append(about, "key "+quote(m.Key))
+		about = append(about, "key "+Quote(m.Key))
 	}
-	about = append(about, "by "+quote(m.Agent))
+	about = append(about, "by "+Quote(m.Agent))
 	if m.Provenance.Source != "" {
-		about = append(about, "from "+quote(m.Provenance.Source))
+		about = append(about, "from "+Quote(m.Provenance.Source))
 	}
 	about = append(about, ago(now.Sub(m.ValidFrom)))
 	if m.Type == Procedural {
 		about = append(about, fmt.Sprintf("confidence %.2f", m.Confidence()))
 	}
-	return "- " + quote(m.Content) + " (" + strings.Join(about, ", ") + ")\n"
+	return "- " + Quote(m.Content) + " (" + strings.Join(about, ", ") + ")\n"
 }
 
-// quote writes a text as one line that can't end early: a JSON text.
-func quote(text string) string {
+// Quote writes a text as one line of a prompt that can't end early and hides nothing: a JSON text. What is
+// recalled was written by anybody; show it to a model so.
+func Quote(text string) string {
 	if !utf8.ValidString(text) {
 		text = strings.ToValidUTF8(text, "�")
 	}
-	var line strings.Builder
-	encoder := json.NewEncoder(&line)
+	var encoded, line strings.Builder
+	encoder := json.NewEncoder(&encoded)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(text); err != nil {
 		return `""` // a text always encodes
 	}
-	// The one line break that JSON leaves as it is.
-	return strings.ReplaceAll(strings.TrimSuffix(line.String(), "\n"), "\u0085", `\u0085`)
+	for _, r := range strings.TrimSuffix(encoded.String(), "\n") {
+		switch {
+		case !unseen(r):
+			line.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&line, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&line, `\u%04x`, r)
+		}
+	}
+	return line.String()
+}
+
+// unseen reports whether people don't see r and models do: direction marks, tags and the
+// like, in which instructions can hide. Joiners are spared, without which Persian, Hindi
+// and many emoji can't be written. JSON has escaped the other controls.
+func unseen(r rune) bool {
+	const (
+		nextLine                      = '\u0085' // the one line break that JSON leaves as it is
+		nonJoiner, joiner             = '\u200c', '\u200d'
+		firstSelector, latestSelector = '\U000e0100', '\U000e01ef' // of variants that hardly any font has
+	)
+	return r == nextLine || firstSelector <= r && r <= latestSelector || r != nonJoiner && r != joiner && unicode.Is(unicode.Cf, r)
 }
 
 func ago(d time.Duration) string {

@@ -1,6 +1,7 @@
 package zerodb
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -219,5 +220,21 @@ func TestPlainWordsAreWords(t *testing.T) {
 		text := rapid.StringMatching(`[a-zA-Z0-9 '.,\-\n]{0,60}`).Draw(rt, "text")
 		long := words("\u00e9 " + text) // an accent, and a space after it, send it the long way
 		require.Equal(rt, append([]string{"e"}, words(text)...), long)
+	})
+}
+
+// TestNothingUnseenReachesAPrompt: what a person who looks at a memory doesn't see, a model must not read as text.
+func TestNothingUnseenReachesAPrompt(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, `"pay\u200bpal \u202egnp.exe\u202c \udb40\udc48\udb40\udc49 \ufeffa\udb40\udd00b\u0085"`,
+		Quote("pay\u200bpal \u202egnp.exe\u202c \U000e0048\U000e0049 \ufeffa\U000e0100b\u0085"))
+	for _, written := range []string{"می\u200cخواهم", "👩\u200d🚀 ❤\ufe0f", "क्\u200dष", "naïve \u65e5\u672c \U0001f9ff"} {
+		require.Equal(t, `"`+written+`"`, Quote(written), "needed to write it")
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		text := rapid.String().Draw(rt, "text")
+		var back string
+		require.NoError(rt, json.Unmarshal([]byte(Quote(text)), &back))
+		require.Equal(rt, strings.ToValidUTF8(text, "\ufffd"), back, "escaped, not lost")
 	})
 }

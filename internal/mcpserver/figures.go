@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -104,15 +103,4 @@ func (t tools) performance(ctx context.Context, _ *mcp.CallToolRequest, in perfo
 		}
 	}
 	return t.figures(ctx, "/api/v1/conversion/attribution?"+query.Encode())
-}
-
-// quoted is text as one line that can't end early: a JSON text.
-func quoted(text string) string {
-	var line strings.Builder
-	encoder := json.NewEncoder(&line)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(strings.ToValidUTF8(text, "�")); err != nil {
-		return `""` // a text always encodes
-	}
-	return strings.TrimSuffix(line.String(), "\n")
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/engardehq/madansara/zerodb"
 )
 
 const memoryPath = "/api/v1/memory"
@@ -193,15 +195,15 @@ func recallText(out recallOutput) string {
 
 func memoryLine(hit recalled) string {
 	m := &hit.Memory
-	about := []string{m.Type, "by " + quoted(m.Agent)}
+	about := []string{m.Type, "by " + zerodb.Quote(m.Agent)}
 	if m.Subject != "" {
-		about = append(about, "about "+quoted(m.Subject))
+		about = append(about, "about "+zerodb.Quote(m.Subject))
 	}
 	if m.Provenance.Source != "" {
-		about = append(about, "from "+quoted(m.Provenance.Source))
+		about = append(about, "from "+zerodb.Quote(m.Provenance.Source))
 	}
 	if m.Provenance.Reference != "" {
-		about = append(about, "reference "+quoted(m.Provenance.Reference))
+		about = append(about, "reference "+zerodb.Quote(m.Provenance.Reference))
 	}
 	about = append(about, "since "+m.ValidFrom.Format(time.DateOnly))
 	if m.ValidUntil != nil {
@@ -210,7 +212,7 @@ func memoryLine(hit recalled) string {
 	if m.Type == "procedural" {
 		about = append(about, fmt.Sprintf("confidence %.2f", m.Confidence))
 	}
-	return fmt.Sprintf("- [%.2f] %s (%s; id %s)\n", hit.Score, quoted(m.Content), strings.Join(about, ", "), m.ID)
+	return fmt.Sprintf("- [%.2f] %s (%s; id %s)\n", hit.Score, zerodb.Quote(m.Content), strings.Join(about, ", "), m.ID)
 }
 
 type contextInput struct {
