@@ -1,8 +1,11 @@
 package zerodb
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -98,13 +101,15 @@ func (t Tenant) upkeepPage(ctx context.Context, page []Memory, report *UpkeepRep
 	}
 	for scope, ids := range byScope {
 		var done UpkeepReport
+		var recalls []Recall
 		err := t.client.backend.Change(ctx, t.id, []Scope{scope}, func(ctx context.Context, w Writer) error {
 			done = UpkeepReport{}
 			memories, err := w.Get(ctx, ids) // again: they may have changed since the page was read
 			if err != nil {
 				return err
 			}
-			return t.client.settle(ctx, w, memories, &done)
+			recalls, err = t.client.settle(ctx, w, memories, &done)
+			return err
 		})
 		if err != nil {
 			return err
@@ -112,14 +117,22 @@ func (t Tenant) upkeepPage(ctx context.Context, page []Memory, report *UpkeepRep
 		report.Expired += done.Expired
 		report.Promoted += done.Promoted
 		report.Faded += done.Faded
+		// Back ends count recalls apart from the memories, so they move after them. A process
+		// that dies in between loses the counts of what it promoted, and nothing else.
+		if len(recalls) > 0 {
+			if err := t.client.backend.Recalled(ctx, t.id, recalls); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-func (c *Client) settle(ctx context.Context, w Writer, memories []Memory, report *UpkeepReport) error {
+// settle gives memories of one scope their fate, and returns the recalls that go with those it promoted.
+func (c *Client) settle(ctx context.Context, w Writer, memories []Memory, report *UpkeepReport) ([]Recall, error) {
 	now := c.now()
 	var gone []uuid.UUID
-	var promoted []Memory
+	var promoted []*Memory
 	for i := range memories {
 		m := &memories[i]
 		switch FateOf(m, now) {
@@ -136,28 +149,79 @@ func (c *Client) settle(ctx context.Context, w Writer, memories []Memory, report
 		gone = append(gone, m.ID)
 	}
 	if len(gone) > 0 {
+		// First, so that nothing is promoted into what goes.
 		if err := w.Delete(ctx, gone); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if len(promoted) > 0 {
-		return w.Put(ctx, promoted)
+	if len(promoted) == 0 {
+		return nil, nil
 	}
-	return nil
+	return placePromoted(ctx, w, promoted, now)
 }
 
-// promote makes a long-term memory of m. It is a memory of its own, because an
-// ID's type never changes; its provenance says what it was.
-func promote(m *Memory, now time.Time) Memory {
+// promote makes a long-term memory of m. It is a memory of its own, with an ID of its own, because an
+// ID's type never changes: Qdrant keeps each type in another collection and would have both for a while, and
+// other processes learn of deletions by the ID alone. Its provenance says what it was.
+func promote(m *Memory, now time.Time) *Memory {
 	p := *m
-	p.ID = uuid.Must(uuid.NewV7())
-	p.Lineage = p.ID
+	p.ID, p.Lineage = uuid.Nil, uuid.Nil
 	p.Type, p.ExpiresAt, p.UpdatedAt = LongTerm, time.Time{}, now
 	p.Importance = max(p.Importance, 0.7)
 	if p.Provenance.Source == "" {
 		p.Provenance.Source = "promoted " + string(m.Type)
 	}
-	return p
+	return &p
+}
+
+// placePromoted files what is promoted as Store would: under a key it is a version, and what says what a
+// long-term memory says already is counted there. The earliest comes first.
+func placePromoted(ctx context.Context, w Writer, promoted []*Memory, now time.Time) ([]Recall, error) {
+	slices.SortFunc(promoted, func(a, b *Memory) int {
+		return cmp.Or(a.ValidFrom.Compare(b.ValidFrom), a.CreatedAt.Compare(b.CreatedAt))
+	})
+	p, err := newPlan(ctx, w, promoted, now)
+	if err != nil {
+		return nil, err
+	}
+	recalls := map[uuid.UUID]Recall{}
+	for _, draft := range promoted {
+		recalled := Recall{Count: draft.Recalls, At: draft.LastRecalledAt}
+		draft.Recalls, draft.LastRecalledAt = 0, time.Time{} // they are counted when it is there
+		placed, receipt := p.place(draft)
+		if placed != draft {
+			p.absorb(placed, draft, receipt.Outcome)
+		}
+		sum := recalls[placed.ID]
+		sum.ID, sum.Count = placed.ID, min(sum.Count+recalled.Count, mostCounted)
+		if recalled.At.After(sum.At) {
+			sum.At = recalled.At
+		}
+		recalls[placed.ID] = sum
+	}
+	if changed := p.changed(); len(changed) > 0 {
+		if err := w.Put(ctx, changed); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Collect(maps.Values(recalls)), nil
+}
+
+// absorb adds to m what a promoted memory that says the same has gone through.
+func (p *plan) absorb(m, promoted *Memory, outcome Outcome) {
+	mentions := promoted.Mentions
+	if outcome == Merged {
+		mentions-- // merging counted one
+	}
+	m.Mentions = min(m.Mentions+mentions, mostCounted)
+	m.Successes = min(m.Successes+promoted.Successes, maxOutcomes)
+	m.Failures = min(m.Failures+promoted.Failures, maxOutcomes)
+	m.Importance = max(m.Importance, promoted.Importance)
+	if m.Key == "" && promoted.ValidFrom.Before(m.ValidFrom) {
+		m.ValidFrom = promoted.ValidFrom
+	}
+	m.UpdatedAt = p.now
+	p.touch(m)
 }
 
 const pageSize = 500

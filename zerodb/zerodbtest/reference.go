@@ -65,7 +65,9 @@ func (b *Reference) Recalled(_ context.Context, tenant uuid.UUID, recalls []zero
 	for _, recall := range recalls {
 		if m, ok := b.tenants[tenant][recall.ID]; ok {
 			m.Recalls += recall.Count
-			m.LastRecalledAt = recall.At
+			if recall.At.After(m.LastRecalledAt) {
+				m.LastRecalledAt = recall.At
+			}
 			b.tenants[tenant][recall.ID] = m
 		}
 	}

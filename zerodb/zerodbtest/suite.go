@@ -119,6 +119,8 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 		{"renaming a subject", testRename},
 		{"export and import", testExport},
 		{"upkeep", testUpkeep},
+		{"what is promoted supersedes", testPromotedVersions},
+		{"what is promoted is merged", testPromotedDuplicates},
 		{"recalls are counted", testRecalls},
 		{"the embedder is down", testEmbedderDown},
 		{"a text that the embedder refuses", testRefusedText},
