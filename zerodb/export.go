@@ -256,16 +256,49 @@ func (in *importing) flush(ctx context.Context) error {
 
 func (t Tenant) importPage(ctx context.Context, page []*Memory) error {
 	err := t.client.backend.Change(ctx, t.id, scopesOf(page), func(ctx context.Context, w Writer) error {
-		memories := make([]Memory, len(page))
-		for i, m := range page {
-			memories[i] = *m
-		}
-		return w.Put(ctx, memories)
+		return t.client.putImported(ctx, w, page)
 	})
 	if err != nil {
 		return err
 	}
 	return t.client.tell(ctx, t.id, page)
+}
+
+// putImported stores a page. The file may be older than what is there: what was superseded
+// since stays so, and the versions of a key become one history with those that are there.
+func (c *Client) putImported(ctx context.Context, w Writer, page []*Memory) error {
+	ids := make([]uuid.UUID, len(page))
+	put := map[uuid.UUID]Memory{}
+	var identities []Identity
+	moved := map[Identity][]*Memory{}
+	for i, m := range page {
+		m := *m
+		ids[i], put[m.ID] = m.ID, m
+		if m.Key == "" || m.Expired(c.now()) {
+			continue
+		}
+		identity := identityOf(&m)
+		if moved[identity] == nil {
+			identities = append(identities, identity)
+		}
+		moved[identity] = append(moved[identity], &m)
+	}
+	there, err := w.Get(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range there {
+		// A correction without a key is tied to what it corrected by nothing but this.
+		if m := put[there[i].ID]; m.Key == "" && m.SupersededBy == uuid.Nil && there[i].SupersededBy != uuid.Nil {
+			m.ValidUntil, m.SupersededBy = there[i].ValidUntil, there[i].SupersededBy
+			put[m.ID] = m
+		}
+	}
+	drop, err := c.fileVersions(ctx, w, identities, moved, put)
+	if err != nil {
+		return err
+	}
+	return putAndDrop(ctx, w, put, drop)
 }
 
 // mostCounted is the greatest count that an import may bring: back ends keep counts in 32

@@ -98,10 +98,15 @@ func (c *Client) rename(ctx context.Context, w Writer, memories []Memory, from, 
 	for i := range memories {
 		put[memories[i].ID] = memories[i]
 	}
-	drop, err := c.fileRenamed(ctx, w, identities, moved, put)
+	drop, err := c.fileVersions(ctx, w, identities, moved, put)
 	if err != nil {
 		return err
 	}
+	return putAndDrop(ctx, w, put, drop)
+}
+
+// putAndDrop writes what fileVersions left of put, and deletes what lost its place.
+func putAndDrop(ctx context.Context, w Writer, put map[uuid.UUID]Memory, drop []uuid.UUID) error {
 	for _, id := range drop {
 		delete(put, id)
 	}
@@ -116,9 +121,9 @@ func (c *Client) rename(ctx context.Context, w Writer, memories []Memory, from, 
 	return w.Delete(ctx, drop)
 }
 
-// fileRenamed orders the versions of each identity anew, adds to put what that changes, and returns
-// what has lost its place.
-func (c *Client) fileRenamed(ctx context.Context, w Writer, identities []Identity, moved map[Identity][]*Memory, put map[uuid.UUID]Memory) (drop []uuid.UUID, err error) {
+// fileVersions orders the versions of each identity anew, those moved to it among those that
+// are there, adds to put what that changes, and returns what has lost its place.
+func (c *Client) fileVersions(ctx context.Context, w Writer, identities []Identity, moved map[Identity][]*Memory, put map[uuid.UUID]Memory) (drop []uuid.UUID, err error) {
 	if len(identities) == 0 {
 		return nil, nil
 	}
@@ -130,8 +135,8 @@ func (c *Client) fileRenamed(ctx context.Context, w Writer, identities []Identit
 		versions := moved[identity]
 		for j := range there[i] {
 			m := &there[i][j]
-			isMoved := slices.ContainsFunc(versions, func(v *Memory) bool { return v.ID == m.ID })
-			if !isMoved && !m.Expired(c.now()) {
+			_, isPut := put[m.ID] // it is moved, or it is of another identity now
+			if !isPut && !m.Expired(c.now()) {
 				versions = append(versions, m)
 			}
 		}

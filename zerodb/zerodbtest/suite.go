@@ -105,6 +105,7 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 		{"stats count by type and agent", testStats},
 		{"an export is imported elsewhere", testTransfer},
 		{"an import says that it is one", testProvenance},
+		{"an import over what is newer", testImportOverNewer},
 		{"short-term memories expire", testShortTerm},
 		{"repetition changes nothing", testRepetition},
 		{"near-duplicates are merged", testNearDuplicates},
