@@ -81,9 +81,9 @@ const ImportMetadata = "import"
 // and counts. Only their provenance is the import's: its service is [ImportService], its source
 // names by, who imports them; what the file says stands under [ImportMetadata]. A
 // memory of the same ID is written over, so that an import may be repeated. Vectors of
-// another model than the client's are kept out; those memories are embedded later. It
-// returns how many it stored; when it fails those before the line named in the error may
-// be stored.
+// another model than the client's are kept out; those memories are embedded later. None
+// lives longer from now on than its type may. It returns how many it stored; when it fails
+// those before the line named in the error may be stored.
 func (t Tenant) Import(ctx context.Context, by string, r io.Reader) (int, error) {
 	return t.ImportWith(ctx, by, r, func(_ int, err *Error) error { return err })
 }
@@ -338,16 +338,16 @@ func (c *Client) importLine(line []byte) (*Memory, Provenance, error) {
 	for _, at := range []*time.Time{&m.LastRecalledAt, &m.CreatedAt, &m.UpdatedAt, &m.ValidFrom, &m.ValidUntil, &m.ExpiresAt} {
 		*at = stored(*at)
 	}
+	m.ExpiresAt = m.Type.latestEnd(c.now(), m.ExpiresAt)
 	return &m, told, c.importVector(&m, read.Vector)
 }
 
 func (c *Client) importVector(m *Memory, encoded []byte) (err error) {
-	if c.embedder == nil || m.Model != c.embedder.Model() {
+	if c.embedder == nil || m.Model != c.embedder.Model() || len(encoded) == 0 {
+		// Without a vector it may be a text that the model knows nothing about, or a line that
+		// claims so: who embeds it finds out.
 		m.Model = ""
 		return nil
-	}
-	if len(encoded) == 0 {
-		return nil // a text that the model knows nothing about
 	}
 	if len(encoded) != 4*c.embedder.Dimension() {
 		return invalid("vector", fmt.Sprintf("has %d bytes, those of %s have %d", len(encoded), m.Model, 4*c.embedder.Dimension()))

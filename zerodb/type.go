@@ -104,6 +104,17 @@ func (t Type) expiry(now time.Time, ttl time.Duration) (time.Time, error) {
 	return now.Add(ttl), nil
 }
 
+// latestEnd is end, but no later than a memory of this type that is stored at now may last. A type
+// whose memories always end takes none without an end.
+func (t Type) latestEnd(now, end time.Time) time.Time {
+	l := lives[t]
+	latest := now.Add(l.maxTTL)
+	if end.After(latest) || end.IsZero() && l.ttl > 0 {
+		return latest
+	}
+	return end
+}
+
 func ttlText(d time.Duration) string {
 	switch {
 	case d == 0:

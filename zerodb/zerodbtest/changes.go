@@ -175,6 +175,9 @@ func testExport(t *testing.T, b *bundle) {
 		require.NoError(t, err)
 		require.Equal(t, 3, n)
 	}
+	n, err = other.EmbedPending(t.Context(), 100)
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "that the model knows nothing about a text is asked again")
 	all := zerodb.Filter{Audience: zerodb.Audience{Everyone: true}, History: true}
 	mine, err := b.tenant.List(t.Context(), all, zerodb.Order{}, 10)
 	require.NoError(t, err)

@@ -2,6 +2,7 @@ package zerodbtest
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -51,4 +52,38 @@ func testImportOverNewer(t *testing.T, b *bundle) {
 	}
 	receipt := b.store(t, channel("Marie prefers letters"))
 	require.Equal(t, second.ID, receipt.Superseded, "the history goes on")
+}
+
+// testImportedLives: what is imported lives as its type does, and waits for a vector that the file lacks.
+func testImportedLives(t *testing.T, b *bundle) {
+	line := func(n int, typ zerodb.Type, rest string) string {
+		return fmt.Sprintf(`{"id":"0198f4a2-0000-7000-8000-00000000000%d","agent":%q,"type":%q,"scope":{"kind":"agent"},"key":"k%d","content":"thing %d",`+
+			`"importance":0.5,"prior":0.9,"mentions":1,"created_at":"2026-02-28T12:00:00Z","updated_at":"2026-02-28T12:00:00Z","valid_from":"2026-02-28T12:00:00Z"%s}`, n, agent, typ, n, n, rest)
+	}
+	file := strings.Join([]string{
+		`{"zerodb":1}`,
+		line(1, zerodb.Working, ""),
+		line(2, zerodb.ShortTerm, ""),
+		line(3, zerodb.ShortTerm, `,"expires_at":"2036-01-01T00:00:00Z"`),
+		line(4, zerodb.ShortTerm, `,"expires_at":"2026-03-01T18:00:00Z"`),
+		line(5, zerodb.Semantic, fmt.Sprintf(`,"model":%q`, b.embedder.Model())),
+		line(6, zerodb.Episodic, `,"expires_at":"9999-01-01T00:00:00Z"`),
+	}, "\n")
+	n, err := b.tenant.Import(t.Context(), importer, strings.NewReader(file))
+	require.NoError(t, err)
+	require.Equal(t, 6, n)
+	list, err := b.tenant.List(t.Context(), zerodb.Filter{Audience: zerodb.Audience{Agent: agent}}, zerodb.Order{}, 10)
+	require.NoError(t, err)
+	require.Len(t, list, 6)
+	for i, end := range []time.Time{
+		start.Add(30 * day), start.Add(2 * day), start.Add(2 * day), start.Add(6 * time.Hour), {}, start.Add(10 * 365 * day),
+	} {
+		require.Equal(t, end, list[i].ExpiresAt, list[i].Content)
+	}
+	n, err = b.tenant.EmbedPending(t.Context(), 100)
+	require.NoError(t, err)
+	require.Equal(t, 6, n)
+	m, err := b.tenant.Get(t.Context(), list[4].ID)
+	require.NoError(t, err)
+	require.NotNil(t, m.Vector)
 }

@@ -106,6 +106,7 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 		{"an export is imported elsewhere", testTransfer},
 		{"an import says that it is one", testProvenance},
 		{"an import over what is newer", testImportOverNewer},
+		{"what is imported lives as its type does", testImportedLives},
 		{"short-term memories expire", testShortTerm},
 		{"repetition changes nothing", testRepetition},
 		{"near-duplicates are merged", testNearDuplicates},
