@@ -76,7 +76,8 @@ func (t Tenant) Correct(ctx context.Context, agent string, id uuid.UUID, content
 
 func (c *Client) correct(ctx context.Context, w Writer, old, draft *Memory) error {
 	now := c.now()
-	if old.SupersededBy != uuid.Nil {
+	holds := Filter{} // also what another version is known to take the place of later
+	if old.SupersededBy != uuid.Nil && !holds.Holds(old, now) {
 		return &Error{Kind: ErrConflict, Field: "id", Message: fmt.Sprintf("this version was superseded by %s: correct that one", old.SupersededBy)}
 	}
 	corrected := *old

@@ -324,6 +324,9 @@ func (p *plan) version(draft *Memory, versions []*Memory) (*Memory, Receipt) {
 		receipt = Receipt{Outcome: Filed, Reason: fmt.Sprintf("a version of %s is known that holds from %s on", draft.Key, after.ValidFrom.Format(time.RFC3339))}
 	}
 	if before != nil {
+		if rest := p.remainder(before, m); rest != nil && !rest.ValidFrom.After(p.now) {
+			receipt = Receipt{Outcome: Filed, Reason: fmt.Sprintf("it held until %s, and what had the key %s holds again", m.ValidUntil.Format(time.RFC3339), draft.Key)}
+		}
 		if before.ValidUntil.IsZero() || before.ValidUntil.After(m.ValidFrom) {
 			before.ValidUntil = m.ValidFrom
 		}
@@ -332,6 +335,19 @@ func (p *plan) version(draft *Memory, versions []*Memory) (*Memory, Receipt) {
 		p.touch(before)
 	}
 	return m, receipt
+}
+
+// remainder makes a version of what is left of before behind m, which ends while before still held;
+// nil when nothing is.
+func (p *plan) remainder(before, m *Memory) *Memory {
+	if m.ValidUntil.IsZero() || !before.ValidUntil.IsZero() && !before.ValidUntil.After(m.ValidUntil) {
+		return nil
+	}
+	rest := *before
+	rest.ID, rest.ValidFrom, rest.UpdatedAt = uuid.Nil, m.ValidUntil, p.now
+	rest.Recalls, rest.LastRecalledAt = 0, time.Time{}
+	m.SupersededBy = p.create(&rest).ID
+	return &rest
 }
 
 // compareVersions orders versions by when they began to hold. Of those that began at one

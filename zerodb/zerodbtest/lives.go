@@ -64,6 +64,59 @@ func testLateFact(t *testing.T, b *bundle) {
 	require.Equal(t, current.ID, past[0].Memory.SupersededBy)
 }
 
+// testPassingFact: a fact that holds for a while inside another's time parts it in two.
+func testPassingFact(t *testing.T, b *bundle) {
+	usual := channel("Marie prefers WhatsApp")
+	usual.ValidFrom, usual.Metadata = start.Add(-30*day), zerodb.Metadata{"n": 1}
+	first := b.store(t, usual)
+	passing := channel("Marie prefers letters")
+	passing.ValidFrom, passing.ValidUntil = start.Add(-20*day), start.Add(-10*day)
+	receipt := b.store(t, passing)
+	require.Equal(t, zerodb.Filed, receipt.Outcome)
+	require.Equal(t, first.ID, receipt.Superseded)
+	require.Equal(t, zerodb.Unchanged, b.store(t, passing).Outcome)
+	require.Equal(t, zerodb.Unchanged, b.store(t, usual).Outcome)
+	at := func(days int) zerodb.Memory {
+		t.Helper()
+		when := start.Add(time.Duration(days) * day)
+		filter := zerodb.Filter{Audience: zerodb.Audience{Agent: agent}, AsOf: when}
+		list, err := b.tenant.List(t.Context(), filter, zerodb.Order{}, 10)
+		require.NoError(t, err)
+		require.Len(t, list, 1, "one fact holds at %s", when)
+		return list[0]
+	}
+	require.Equal(t, first.ID, at(-25).ID)
+	require.Equal(t, receipt.ID, at(-15).ID)
+	rest := at(0)
+	require.Equal(t, "Marie prefers WhatsApp", rest.Content)
+	require.Equal(t, at(-10), rest)
+	require.Equal(t, start.Add(-10*day), rest.ValidFrom)
+	require.Zero(t, rest.ValidUntil)
+	require.Equal(t, zerodb.Metadata{"n": 1.0}, rest.Metadata)
+	require.NotNil(t, rest.Vector)
+	require.Equal(t, rest.ID, at(-15).SupersededBy)
+	history, err := b.tenant.History(t.Context(), rest.ID)
+	require.NoError(t, err)
+	require.Len(t, history, 3)
+	requireTimeline(t, history)
+
+	// One that holds now for a while can be corrected, and what held before holds behind it.
+	passing = channel("Marie is away: ask Jean")
+	passing.ValidUntil = start.Add(5 * day)
+	away := b.store(t, passing)
+	require.Equal(t, zerodb.Superseded, away.Outcome)
+	corrected, err := b.tenant.Correct(t.Context(), "operator", away.ID, "Marie is away: ask Joanne", nil)
+	require.NoError(t, err)
+	require.Equal(t, corrected.ID, at(1).ID)
+	require.Equal(t, "Marie prefers WhatsApp", at(6).Content)
+	_, err = b.tenant.Correct(t.Context(), "operator", away.ID, "Marie is away", nil)
+	require.ErrorIs(t, err, zerodb.ErrConflict)
+	letters := channel("Marie prefers letters")
+	letters.ValidFrom = start.Add(6 * day)
+	require.Equal(t, zerodb.Superseded, b.store(t, letters).Outcome)
+	require.Equal(t, "Marie prefers letters", at(7).Content)
+}
+
 // withReason makes the receipts of a repetition comparable with the first.
 func withReason(r, like zerodb.Receipt) zerodb.Receipt {
 	r.Reason, r.Outcome, r.Superseded = like.Reason, like.Outcome, like.Superseded

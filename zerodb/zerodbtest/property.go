@@ -208,6 +208,40 @@ func testTimeline(t *testing.T, b *bundle) {
 	})
 }
 
+// testPassingFacts: facts that hold for a while leave no gap in the time of one that holds for good.
+func testPassingFacts(t *testing.T, b *bundle) {
+	key := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		key++
+		fact := func(content string, from int) zerodb.Item {
+			name := fmt.Sprint("fact ", key)
+			return zerodb.Item{Type: zerodb.Semantic, Key: name, Subject: name, Content: content, ValidFrom: start.Add(time.Duration(from) * day)}
+		}
+		b.store(t, fact("white", -20))
+		for range rapid.IntRange(1, 8).Draw(rt, "facts") {
+			item := fact(rapid.SampledFrom([]string{"red", "blue", "white"}).Draw(rt, "content"), rapid.IntRange(-20, 0).Draw(rt, "from"))
+			if days := rapid.IntRange(0, 9).Draw(rt, "days"); days > 0 {
+				item.ValidUntil = item.ValidFrom.Add(time.Duration(days) * day)
+			}
+			b.store(t, item)
+		}
+		filter := zerodb.Filter{Audience: zerodb.Audience{Agent: agent}, Subject: fmt.Sprint("fact ", key), History: true}
+		list, err := b.tenant.List(t.Context(), filter, zerodb.Order{}, 1000)
+		require.NoError(rt, err)
+		requireTimeline(rt, list)
+		for at := -20; at <= 10; at++ {
+			then := zerodb.Filter{AsOf: start.Add(time.Duration(at) * day)}
+			held := 0
+			for i := range list {
+				if then.Holds(&list[i], start) {
+					held++
+				}
+			}
+			require.Equal(rt, 1, held, "at day %d: %v", at, list)
+		}
+	})
+}
+
 // requireTimeline checks that the intervals of the versions of one key do not overlap.
 func requireTimeline(t require.TestingT, memories []zerodb.Memory) {
 	byKey := map[string][]zerodb.Memory{}
