@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gonum.org/v1/gonum/stat/distuv"
 
+	"github.com/engardehq/madansara/internal/sankore/estimate"
 	"github.com/engardehq/madansara/mesh"
 )
 
@@ -65,4 +66,17 @@ func TestAYoungCampaignIsSaidToBe(t *testing.T) {
 	old := ask(h.To.AddDate(0, 1, 0))
 	require.Equal(t, "2026-03-07", old.ConversionsTo)
 	require.Equal(t, []string{"Unlike days are looked for from 28 days on."}, old.Notes)
+}
+
+// TestWhatIsNoNumberIsLeftOut: JSON has no word for it, and an estimate that was not to be
+// had is no reason to answer nothing at all.
+func TestWhatIsNoNumberIsLeftOut(t *testing.T) {
+	t.Parallel()
+	require.NotNil(t, wire(estimate.Interval{Value: 2, Low: 1, High: 3}, true))
+	require.Nil(t, wire(estimate.Interval{Value: 2, Low: 1, High: 3}, false))
+	for _, x := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		require.Nil(t, wire(estimate.Interval{Value: x, Low: 1, High: 3}, true))
+		require.Nil(t, wire(estimate.Interval{Value: 2, Low: x, High: 3}, true))
+		require.Nil(t, wire(estimate.Interval{Value: 2, Low: 1, High: x}, true))
+	}
 }
