@@ -25,6 +25,7 @@ type ServerConfig struct {
 	// LegacySecrets admits X-Service-Secret with one of them; empty: never. None may
 	// be among Secrets.
 	LegacySecrets []string
+	LegacySources []string              // whom such a caller may name as itself; nil: anybody but Service
 	Logger        *slog.Logger          // nil: slog.Default()
 	Registerer    prometheus.Registerer // nil: metrics are kept, and not shown
 	Clock         clockwork.Clock       // nil: the real one
@@ -50,7 +51,7 @@ func NewServer(config ServerConfig) (func(http.Handler) http.Handler, error) {
 	}
 	verifier, err := signature.NewVerifier(signature.VerifierConfig{
 		Keys: keys, Service: config.Service, Nonces: config.Nonces, MaxBody: config.MaxBody,
-		LegacySecrets: config.LegacySecrets, Clock: config.Clock,
+		LegacySecrets: config.LegacySecrets, LegacySources: config.LegacySources, Clock: config.Clock,
 		Refused: refused.tell,
 	})
 	if err != nil {

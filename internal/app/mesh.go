@@ -48,7 +48,9 @@ func (a *App) peerGuard() (func(http.Handler) http.Handler, error) {
 	cfg := a.opts.Config
 	server := mesh.ServerConfig{
 		Service: a.service.id, Secrets: cfg.MeshSecrets(), Timeout: time.Duration(cfg.ServiceMeshTimeout),
-		Nonces: meshstore.NewNonces(a.db, a.opts.Clock, a.opts.Telemetry.Logger), LegacySecrets: cfg.LegacySecrets(), Logger: a.opts.Telemetry.Logger, Registerer: a.opts.Telemetry.Registry, Clock: a.opts.Clock,
+		Nonces:        meshstore.NewNonces(a.db, a.opts.Clock, a.opts.Telemetry.Logger),
+		LegacySecrets: cfg.LegacySecrets(), LegacySources: cfg.ServiceMeshLegacySources,
+		Logger: a.opts.Telemetry.Logger, Registerer: a.opts.Telemetry.Registry, Clock: a.opts.Clock,
 	}
 	guard, err := mesh.NewServer(server)
 	if err != nil {

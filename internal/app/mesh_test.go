@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -154,6 +155,29 @@ func TestAPeerIsKnownByItsSignature(t *testing.T) {
 	w := httptest.NewRecorder()
 	strict.Handler().ServeHTTP(w, r)
 	require.Equal(t, http.StatusUnauthorized, w.Code, "and nowhere else")
+}
+
+// TestTheOlderFormSpeaksForNoServiceThatSigns: its secret is not the one that signs, so
+// whoever read it in a log must not become Madan Sara at Core.
+func TestTheOlderFormSpeaksForNoServiceThatSigns(t *testing.T) {
+	t.Parallel()
+	core := startService(t, mesh.Core, dbtest.URL(t), "SERVICE_MESH_ACCEPT_LEGACY", "true", "SERVICE_MESH_LEGACY_SECRET", legacySecret,
+		"SERVICE_MESH_LEGACY_SOURCES", mesh.Onside+", "+mesh.Sankore)
+	tenant, err := core.Accounts().CreateTenant(t.Context(), account.Tenant{Name: "Shop"})
+	require.NoError(t, err)
+	for source, want := range map[string]int{
+		mesh.Onside: http.StatusCreated, mesh.Sankore: http.StatusCreated, mesh.MadanSara: http.StatusForbidden, mesh.Core: http.StatusForbidden,
+	} {
+		body := fmt.Sprintf(`{"tenant_uuid":%q,"source":%q,"customer_id":"c1","timestamp":"2026-07-01T10:00:00Z","data":{}}`, tenant, source)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1/sync/conversion", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set(signature.HeaderTenant, tenant.String())
+		r.Header.Set(signature.HeaderSecret, legacySecret)
+		r.Header.Set(signature.HeaderSource, source)
+		w := httptest.NewRecorder()
+		core.Handler().ServeHTTP(w, r)
+		require.Equal(t, want, w.Code, "%s: %s", source, w.Body)
+	}
 }
 
 // TestAddressesStayInside looks at what a deployed service tells strangers.

@@ -73,10 +73,13 @@ type Config struct {
 	// travels with every call: it has one of its own, which signs nothing.
 	ServiceMeshAcceptLegacy bool   `env:"SERVICE_MESH_ACCEPT_LEGACY" envDefault:"false" example:"true"`
 	ServiceMeshLegacySecret Secret `env:"SERVICE_MESH_LEGACY_SECRET" example:"the output of: openssl rand -hex 32"`
-	CoreURL                 string `env:"ENGARDE_CORE_URL" envDefault:"http://127.0.0.1:8000" example:"http://engarde-core.railway.internal:8000"`
-	OnsideURL               string `env:"ONSIDE_URL" envDefault:"http://127.0.0.1:8001" example:"http://onside.railway.internal:8001"`
-	MadanSaraURL            string `env:"MADAN_SARA_URL" envDefault:"http://127.0.0.1:8002" example:"http://madan-sara.railway.internal:8002"`
-	SankoreURL              string `env:"SANKORE_URL" envDefault:"http://127.0.0.1:8003" example:"http://sankore.railway.internal:8003"`
+	// ServiceMeshLegacySources are whom its holder may say it is. Name only those peers
+	// that do not sign yet; a service never takes its own name.
+	ServiceMeshLegacySources []string `env:"SERVICE_MESH_LEGACY_SOURCES" envDefault:"engarde-core,onside,madan-sara,sankore" example:"onside,sankore"`
+	CoreURL                  string   `env:"ENGARDE_CORE_URL" envDefault:"http://127.0.0.1:8000" example:"http://engarde-core.railway.internal:8000"`
+	OnsideURL                string   `env:"ONSIDE_URL" envDefault:"http://127.0.0.1:8001" example:"http://onside.railway.internal:8001"`
+	MadanSaraURL             string   `env:"MADAN_SARA_URL" envDefault:"http://127.0.0.1:8002" example:"http://madan-sara.railway.internal:8002"`
+	SankoreURL               string   `env:"SANKORE_URL" envDefault:"http://127.0.0.1:8003" example:"http://sankore.railway.internal:8003"`
 
 	// AllowLoopbackURLs lets URLs that tenants choose (pages to analyse, ...) lead to
 	// this machine, on any port. Everything else that is not public stays refused.
@@ -203,6 +206,9 @@ func Load(environment map[string]string) (Config, error) {
 	c.PublicBaseURL = strings.TrimSuffix(c.PublicBaseURL, "/")
 	for i := range c.CORSOrigins {
 		c.CORSOrigins[i] = strings.TrimSuffix(strings.TrimSpace(c.CORSOrigins[i]), "/")
+	}
+	for i := range c.ServiceMeshLegacySources {
+		c.ServiceMeshLegacySources[i] = strings.TrimSpace(c.ServiceMeshLegacySources[i])
 	}
 	check := checker{set: set}
 	check.application(c)

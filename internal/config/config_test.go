@@ -131,6 +131,7 @@ func TestBadValuesNameTheVariableAndAnExample(t *testing.T) {
 			[]string{"SERVICE_MESH_SECRET_PREVIOUS", strings.Repeat("p", 32), "SERVICE_MESH_LEGACY_SECRET", strings.Repeat("p", 32)},
 			"SERVICE_MESH_LEGACY_SECRET", "is SERVICE_MESH_SECRET_PREVIOUS;",
 		},
+		{nil, []string{"SERVICE_MESH_LEGACY_SOURCES", "onside,python-peer"}, "SERVICE_MESH_LEGACY_SOURCES", "python-peer"},
 		{nil, []string{"SERVICE_MESH_TIMEOUT", "0"}, "SERVICE_MESH_TIMEOUT", "more than 0"},
 		{nil, []string{"CIRCUIT_BREAKER_THRESHOLD", "0"}, "CIRCUIT_BREAKER_THRESHOLD", "between"},
 		{nil, []string{"SANKORE_URL", "sankore:8003"}, "SANKORE_URL", "base URL"},
@@ -200,6 +201,7 @@ func TestTheOlderFormHasASecretOfItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{legacy}, c.LegacySecrets())
 	require.NotContains(t, c.MeshSecrets(), legacy)
+	require.Equal(t, []string{"engarde-core", "onside", "madan-sara", "sankore"}, c.ServiceMeshLegacySources)
 	require.NotContains(t, strings.Join(c.Lines(), "\n"), legacy)
 }
 

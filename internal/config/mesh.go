@@ -49,6 +49,11 @@ func (c *checker) mesh(cfg Config) {
 		c.badf("SERVICE_MESH_SECRET_PREVIOUS", "has %d characters; at least %d are needed", len(cfg.ServiceMeshSecretPrevious), shortest)
 	}
 	c.legacy(cfg, shortest)
+	for _, source := range cfg.ServiceMeshLegacySources {
+		if cfg.Peers()[source] == "" {
+			c.badf("SERVICE_MESH_LEGACY_SOURCES", "names %q, which is none of engarde-core, onside, madan-sara, sankore", source)
+		}
+	}
 	if cfg.ServiceMeshTimeout <= 0 {
 		c.badf("SERVICE_MESH_TIMEOUT", "must be more than 0 seconds")
 	}

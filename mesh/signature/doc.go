@@ -40,5 +40,6 @@
 // X-Service-Secret with their name in X-Service-Source. It protects neither the
 // body nor against replay, so it is off unless asked for, and a request that
 // carries a signature is never judged by it. Its secrets are others than those
-// that sign: they travel, and end in the logs of what they pass.
+// that sign: they travel, and end in the logs of what they pass. Whoever has one
+// chooses the name it sends, among [VerifierConfig.LegacySources].
 package signature

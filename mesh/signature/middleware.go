@@ -72,6 +72,7 @@ var detailOf = map[Reason]string{
 	Mismatch:    "The request's signature is wrong.",
 	Replayed:    "The request was received before.",
 	WrongTarget: "The request is signed for another service.",
+	WrongSource: "Who the request says it is from must sign here.",
 	WrongDigest: "The request's body is not the one that was signed.",
 	TooLarge:    "The request's body is too large.",
 	BrokenBody:  "The request's body broke off.",

@@ -302,6 +302,35 @@ func TestTheOlderFormNeedsItsOption(t *testing.T) {
 	require.Equal(t, "signature_mismatch", code)
 }
 
+// TestTheOlderFormNamesOnlyWhomItMay: whoever holds its secret chooses the name in the
+// header, and must neither be the service itself nor one that signs.
+func TestTheOlderFormNamesOnlyWhomItMay(t *testing.T) {
+	t.Parallel()
+	const sent = "a secret that travels in a header"
+	for _, c := range []struct {
+		sources []string
+		source  string
+		code    string
+	}{
+		{nil, "python-peer", ""},
+		{nil, "onside", "signature_source_refused"}, // the verifier's own
+		{[]string{"python-peer", "onside"}, "python-peer", ""},
+		{[]string{"python-peer", "onside"}, "onside", "signature_source_refused"},
+		{[]string{"python-peer", "onside"}, "madan-sara", "signature_source_refused"},
+		{[]string{}, "python-peer", "signature_source_refused"},
+	} {
+		b := setup(t, func(v *signature.VerifierConfig) { v.LegacySecrets, v.LegacySources = []string{sent}, c.sources })
+		r := b.request(t, http.MethodPost, "/", "body")
+		r.Header.Set(signature.HeaderSecret, sent)
+		r.Header.Set(signature.HeaderSource, c.source)
+		status, code := send(t, b.server.Client(), r)
+		require.Equal(t, c.code, code, "%q of %q", c.source, c.sources)
+		if c.code != "" {
+			require.Equal(t, http.StatusForbidden, status)
+		}
+	}
+}
+
 func TestABodyIsBufferedOnlyWithinBounds(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *signature.VerifierConfig) { c.MaxBody = 1000 })

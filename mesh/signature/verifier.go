@@ -29,6 +29,9 @@ type VerifierConfig struct {
 	// LegacySecrets, when not empty, admits X-Service-Secret with one of them. None
 	// may be one that Keys are made of.
 	LegacySecrets []string
+	// LegacySources are whom such a caller may name as itself: its name is not
+	// protected, so leave out who signs. nil: anybody. Service itself it never may.
+	LegacySources []string
 
 	// Refused, if set, is told of each request that is refused.
 	Refused func(*http.Request, *Refusal)
@@ -57,6 +60,7 @@ const (
 	Mismatch    Reason = "signature_mismatch"
 	Replayed    Reason = "signature_replayed"
 	WrongTarget Reason = "signature_wrong_target"
+	WrongSource Reason = "signature_source_refused" // not to be named in the older form
 	WrongDigest Reason = "content_digest_mismatch"
 	TooLarge    Reason = "body_too_large"
 	BrokenBody  Reason = "body_incomplete"
@@ -89,6 +93,8 @@ func (r *Refusal) Status() int {
 		return http.StatusRequestEntityTooLarge
 	case Unavailable:
 		return http.StatusServiceUnavailable
+	case WrongSource:
+		return http.StatusForbidden
 	default:
 		return http.StatusUnauthorized
 	}
@@ -298,6 +304,9 @@ func (v *Verifier) verifyLegacy(r *http.Request) (Identity, error) {
 	source := r.Header.Get(HeaderSource)
 	if !validName(source) {
 		return Identity{}, refuse(Malformed, "%s must name the sending service", HeaderSource)
+	}
+	if source == v.config.Service || v.config.LegacySources != nil && !slices.Contains(v.config.LegacySources, source) {
+		return Identity{}, refuse(WrongSource, "%q must sign its calls", source)
 	}
 	return Identity{Source: source, Tenant: r.Header.Get(HeaderTenant), Legacy: true}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jonboulle/clockwork"
 	"github.com/stretchr/testify/require"
 
@@ -125,6 +126,49 @@ func TestSettingAPasswordEndsSessions(t *testing.T) {
 	requireCode(t, fault.Unauthenticated, err)
 	_, err = b.accounts.LogIn(t.Context(), "owner@example.com", "another long password", "")
 	require.NoError(t, err)
+}
+
+// TestALogInThatWasOvertakenOpensNothing: the password was right when it was looked at, and
+// another one by the time the session was to be opened. It would have been the session of
+// whoever the password was changed because of, left over when all were ended.
+func TestALogInThatWasOvertakenOpensNothing(t *testing.T) {
+	t.Parallel()
+	for what, change := range map[string]string{
+		"password": "UPDATE users SET password_hash = 'another' WHERE tenant_uuid = $1",
+		"disabled": "UPDATE users SET disabled_at = now() WHERE tenant_uuid = $1",
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.owner(t)
+			conn, err := pgx.Connect(t.Context(), b.url)
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+			tx, err := conn.Begin(t.Context())
+			require.NoError(t, err)
+			defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+			_, err = tx.Exec(t.Context(), change, b.tenant)
+			require.NoError(t, err)
+			done := make(chan error, 1)
+			go func() {
+				_, err := b.accounts.LogIn(t.Context(), "owner@example.com", password, "192.0.2.1")
+				done <- err
+			}()
+			require.Eventually(t, func() bool {
+				waiting := false
+				err := tx.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+					WHERE NOT l.granted AND a.datname = current_database())`).Scan(&waiting)
+				return err == nil && waiting
+			}, time.Minute, 10*time.Millisecond, "it looked at the password and waits for the user's row")
+			_, err = tx.Exec(t.Context(), "DELETE FROM user_sessions WHERE tenant_uuid = $1", b.tenant)
+			require.NoError(t, err)
+			require.NoError(t, tx.Commit(t.Context()))
+			requireCode(t, fault.Unauthenticated, <-done)
+			open := 0
+			require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM user_sessions WHERE tenant_uuid = $1", b.tenant).Scan(&open))
+			require.Zero(t, open)
+		})
+	}
 }
 
 func TestUsers(t *testing.T) {

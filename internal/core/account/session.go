@@ -54,7 +54,7 @@ func (s *Service) LogIn(ctx context.Context, email, password, clientIP string) (
 		return Login{}, err
 	}
 	if !match || user == uuid.Nil {
-		return Login{}, fault.New(fault.Unauthenticated, "The e-mail address or the password is wrong.")
+		return Login{}, wrongLogIn()
 	}
 	now := s.clock.Now().UTC()
 	login := Login{
@@ -63,22 +63,7 @@ func (s *Service) LogIn(ctx context.Context, email, password, clientIP string) (
 	}
 	ctx = audit.WithActor(ctx, userID(user), email)
 	err = s.db.Tenant(ctx, tenant, func(ctx context.Context, tx engardedb.Tx) error {
-		queries := accountdb.New(tx)
-		// Each log-in clears what has expired, so the table needs no sweeper.
-		if err := queries.DeleteExpiredSessions(ctx, accountdb.DeleteExpiredSessionsParams{TenantUUID: tenant, ExpiresAt: now}); err != nil {
-			return err
-		}
-		err := queries.InsertSession(ctx, accountdb.InsertSessionParams{
-			TenantUUID: tenant, TokenHash: hashToken(login.Token), SessionUUID: login.Session, UserUUID: user,
-			CreatedAt: now, ExpiresAt: login.ExpiresAt, Address: clientIP,
-		})
-		if err != nil {
-			return err
-		}
-		if err := queries.NoteLogIn(ctx, accountdb.NoteLogInParams{TenantUUID: tenant, UserUUID: user, LastLoginAt: &now}); err != nil {
-			return err
-		}
-		return s.record(ctx, tx, "session.opened", login.Session, nil)
+		return s.openSession(ctx, tx, login, hash, clientIP, now)
 	})
 	if err != nil {
 		return Login{}, err
@@ -86,7 +71,40 @@ func (s *Service) LogIn(ctx context.Context, email, password, clientIP string) (
 	return login, nil
 }
 
+// openSession keeps a log-in whose password was found to match hash.
+func (s *Service) openSession(ctx context.Context, tx engardedb.Tx, login Login, hash, clientIP string, now time.Time) error {
+	queries := accountdb.New(tx)
+	// This takes the user's row, so that whoever changes the password or disables the
+	// user meanwhile either came before, which is seen here, or ends this session too.
+	if err := queries.NoteLogIn(ctx, accountdb.NoteLogInParams{TenantUUID: login.Tenant, UserUUID: login.User, LastLoginAt: &now}); err != nil {
+		return err
+	}
+	still, err := queries.PasswordHash(ctx, accountdb.PasswordHashParams{TenantUUID: login.Tenant, UserUUID: login.User})
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && still.PasswordHash != hash {
+		return wrongLogIn()
+	}
+	if err != nil {
+		return err
+	}
+	// Each log-in clears what has expired, so the table needs no sweeper.
+	if err := queries.DeleteExpiredSessions(ctx, accountdb.DeleteExpiredSessionsParams{TenantUUID: login.Tenant, ExpiresAt: now}); err != nil {
+		return err
+	}
+	err = queries.InsertSession(ctx, accountdb.InsertSessionParams{
+		TenantUUID: login.Tenant, TokenHash: hashToken(login.Token), SessionUUID: login.Session, UserUUID: login.User,
+		CreatedAt: now, ExpiresAt: login.ExpiresAt, Address: clientIP,
+	})
+	if err != nil {
+		return err
+	}
+	return s.record(ctx, tx, "session.opened", login.Session, nil)
+}
+
 func userID(user uuid.UUID) string { return "user " + user.String() }
+
+func wrongLogIn() error {
+	return fault.New(fault.Unauthenticated, "The e-mail address or the password is wrong.")
+}
 
 func tooManyTries(wait time.Duration) error {
 	return &fault.Error{Code: fault.RateLimited, Message: "Too many log-in attempts; wait a little.", RetryAfter: wait}

@@ -4,12 +4,13 @@
 //
 // The score is the share of weight passed, from 0 to 100: an error weighs 10, a
 // warning 4, an info 1. A page that no search engine can index (an error
-// status, noindex) scores at most 40, whatever else is right with it.
+// status, noindex, nothing on it) scores at most 40, whatever else is right with it.
 package audit
 
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/engardehq/madansara/internal/onside/fetch"
@@ -30,8 +31,11 @@ const (
 // Weights of the severities in the score.
 var Weights = map[Severity]int{Error: 10, Warning: 4, Info: 1}
 
-// unindexable is the most a page scores that cannot be indexed.
+// unindexable is the most a page scores that cannot be indexed, as a failure of one of
+// the checks in indexing says.
 const unindexable = 40
+
+var indexing = []string{"status", "indexable", "content"}
 
 // Subject is a page with how it was fetched.
 type Subject struct {
@@ -146,7 +150,7 @@ func Score(checks []Check) int {
 		all += weight
 		if check.Passed {
 			passed += weight
-		} else if check.ID == "status" || check.ID == "indexable" {
+		} else if slices.Contains(indexing, check.ID) {
 			indexable = false
 		}
 	}

@@ -132,6 +132,7 @@ var faults = map[string]func(*testing.T, *answer){
 	"h1-length":          replace("<h1>Black castor oil</h1>", "<h1>Black castor oil"+strings.Repeat(" and more", 10)+"</h1>"),
 	"headings-filled":    replace("<h2>What else we press</h2>", "<h2><span></span></h2>"),
 	"heading-order":      replace("<h2>What else we press</h2>", "<h4>What else we press</h4>"),
+	"content":            func(_ *testing.T, a *answer) { a.html = "<!doctype html><html><body> </body></html>" },
 	"word-count": func(_ *testing.T, a *answer) {
 		a.html = a.html[:strings.Index(a.html, "That is where")] + a.html[strings.Index(a.html, "<h2>"):]
 	},

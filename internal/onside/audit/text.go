@@ -182,7 +182,17 @@ func h1(s *Subject) []string {
 	return texts
 }
 
+// skeleton are the elements that every HTML document has, written or not: html, head, body.
+const skeleton = 3
+
 var contentRules = []rule{
+	{
+		id: "content", category: "content", severity: Error, title: "The page has content",
+		advice: "Find out why the server answers with an empty page: there is nothing to find in it, and search engines take it for an error.",
+		judge: func(s *Subject) verdict {
+			return judge(s.Page.Elements > skeleton || s.Page.TextBytes > 0, fmt.Sprintf("%d bytes of HTML, %d bytes of text", s.Page.HTMLBytes, s.Page.TextBytes))
+		},
+	},
 	{
 		id: "word-count", category: "content", severity: Warning, title: "The page has at least 200 words",
 		advice: "Say more about the page's subject, or join it with another: thin pages are seldom found. Text that only a script adds is not counted.",

@@ -96,7 +96,7 @@ func smallSite(w *onsidetest.Web) {
 	}
 	w.Text("a.example", "/robots.txt", 200, "User-agent: *\nDisallow: /private\nSitemap: http://a.example:%PORT%/map.xml")
 	w.Text("a.example", "/map.xml", 200, `<urlset><url><loc>http://a.example:%PORT%/one</loc></url><url><loc>http://a.example:%PORT%/orphan</loc></url><url><loc>http://b.example/other</loc></url></urlset>`)
-	html("/", "Home", `<a href=/one>One</a> <a href=/two>Two</a> <a href=/gone>Gone</a> <a href=/old>Old</a> <a href=/private>Private</a> <a href=/file.pdf>File</a>
+	html("/", "Home", `<a href=/one>One</a> <a href=/two>Two</a> <a href=/gone>Gone</a> <a href=/old>Old</a> <a href=/private>Private</a> <a href=/file.pdf>File</a> <a href=/void>Void</a>
 		<a href=http://shop.example/oil>Oil</a> <a rel=nofollow href=/hidden>Hidden</a>`)
 	html("/one", "Same title", `<a href=/>Home</a> <a href=/error>Error</a>`)
 	html("/two", "Same title", `<a href=/one#part>One</a>`)
@@ -106,6 +106,10 @@ func smallSite(w *onsidetest.Web) {
 	w.Redirect("a.example", "/older", 301, "/final")
 	w.Text("a.example", "/error", 500, "broken")
 	w.Text("a.example", "/file.pdf", 200, "%PDF")
+	w.Handle("a.example", "/void", func(out http.ResponseWriter, _ *http.Request) {
+		out.Header().Set("Content-Type", "text/html")
+		out.WriteHeader(http.StatusNoContent)
+	})
 	w.HTML("a.example", "/private", "secret")
 }
 
@@ -122,7 +126,7 @@ func TestASiteIsCrawledAndAudited(t *testing.T) {
 	pages := b.pages(started.UUID)
 	for path, want := range map[string]string{
 		"/": "done 200", "/one": "done 200", "/two": "done 200", "/orphan": "done 200", "/gone": "done 404", "/old": "done 301", "/final": "done 200",
-		"/error": "done 500", "/file.pdf": "done 200",
+		"/error": "done 500", "/file.pdf": "done 200", "/void": "done 204",
 	} {
 		require.Contains(t, pages, path)
 		require.Equal(t, want, fmt.Sprintf("%s %d", pages[path].State, *pages[path].Status), path)
@@ -130,7 +134,8 @@ func TestASiteIsCrawledAndAudited(t *testing.T) {
 	require.Equal(t, "skipped", pages["/private"].State)
 	require.Contains(t, pages["/private"].Reason, "robots.txt")
 	require.NotContains(t, pages, "/hidden", "nofollow")
-	require.Len(t, pages, 10)
+	require.Contains(t, pages["/void"].Reason, "no content")
+	require.Len(t, pages, 11)
 	require.Zero(t, b.web.Hits("a.example", "/private"))
 	require.Equal(t, 2, pages["/old"].Redirects)
 	require.True(t, pages["/one"].InSitemap)

@@ -58,6 +58,10 @@ func (s *Service) visit(ctx context.Context, u *url.URL, delay time.Duration) (v
 		}
 		return seen, nil
 	}
+	if !response.HasContent() {
+		seen.row.Reason = fmt.Sprintf("status %d has no content", response.Status)
+		return seen, nil
+	}
 	read, err := page.Analyze(page.Source{URL: response.Final, Header: response.Header, Body: response.Body})
 	if err == nil {
 		seen.read(response, read)

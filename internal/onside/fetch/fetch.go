@@ -115,6 +115,16 @@ type Response struct {
 	Robots     RobotsFile // of the final URL's host
 }
 
+// HasContent reports whether the answer may have a body at all; one that may not is no
+// page, whatever its headers say.
+func (r *Response) HasContent() bool {
+	switch r.Status {
+	case http.StatusNoContent, http.StatusResetContent, http.StatusNotModified:
+		return false
+	}
+	return true
+}
+
 // Get fetches the page at address. A page with an error status is a page; Get's
 // own error is an *Error, unless ctx ended.
 func (f *Fetcher) Get(ctx context.Context, address *url.URL) (*Response, error) {

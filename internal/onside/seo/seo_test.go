@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -152,12 +153,21 @@ func TestWhatCannotBeAnalysedSaysWhy(t *testing.T) {
 	b.web.Redirect("a.example", "/loop", 302, "/loop")
 	b.web.Redirect("a.example", "/inside", 302, "http://169.254.169.254/latest/meta-data/")
 	b.web.HTML("a.example", "/deep", strings.Repeat("<div>", 10_000))
+	for path, status := range map[string]int{"/204": http.StatusNoContent, "/205": http.StatusResetContent, "/304": http.StatusNotModified} {
+		b.web.Handle("a.example", path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(status)
+		})
+	}
 	for url, want := range map[string]string{
 		b.web.URL("a.example", "/private"):      "robots.txt does not allow",
 		b.web.URL("a.example", "/text"):         "text/plain",
 		b.web.URL("a.example", "/loop"):         "lead back",
 		b.web.URL("a.example", "/inside"):       "not public (link-local)",
 		b.web.URL("a.example", "/deep"):         "512 levels",
+		b.web.URL("a.example", "/204"):          "status 204, which has no content",
+		b.web.URL("a.example", "/205"):          "status 205, which has no content",
+		b.web.URL("a.example", "/304"):          "status 304, which has no content",
 		"http://10.0.0.1/":                      "not public (private)",
 		"http://[::ffff:10.0.0.1]/":             "not public",
 		"http://127.0.0.1:1/":                   "nothing answers",
@@ -178,6 +188,24 @@ func TestWhatCannotBeAnalysedSaysWhy(t *testing.T) {
 	var list struct{ Analyses []seo.Summary }
 	b.api.As(t, b.tenant).Want(200, "GET", "/api/v1/seo/analyses", nil, &list)
 	require.Empty(t, list.Analyses)
+}
+
+// TestAnEmptyPageIsFoundEmpty: it is a page, and its audit says that it has nothing to find.
+func TestAnEmptyPageIsFoundEmpty(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for path, body := range map[string]string{"/nothing": "", "/blank": " \n\t", "/skeleton": "<!doctype html><html><head></head><body>\n</body></html>"} {
+		b.web.HTML("a.example", path, body)
+		answer := b.analyze(t, b.web.URL("a.example", path))
+		require.Equal(t, http.StatusOK, answer.Status, "%s: %s", path, answer)
+		var wire mesh.SEOAnalysis
+		require.NoError(t, json.Unmarshal(answer.Raw, &wire))
+		require.LessOrEqual(t, wire.Audit.Score, 40, path)
+		i := slices.IndexFunc(wire.Audit.Checks, func(c mesh.SEOCheck) bool { return c.ID == "content" })
+		require.GreaterOrEqual(t, i, 0, path)
+		require.False(t, wire.Audit.Checks[i].Passed)
+		require.Equal(t, "error", wire.Audit.Checks[i].Severity)
+	}
 }
 
 // TestHostilePages analyses what tries to break the analysis or its storage.

@@ -109,6 +109,9 @@ func (s *Service) analyze(ctx context.Context, u *url.URL) (*Analysis, error) {
 	if err != nil {
 		return nil, unavailable(u, err)
 	}
+	if !response.HasContent() {
+		return nil, fault.At("body.url", u.String(), "%s answers with status %d, which has no content: there is no page", response.Final, response.Status)
+	}
 	read, err := page.Analyze(page.Source{URL: response.Final, Header: response.Header, Body: response.Body})
 	switch {
 	case errors.Is(err, page.ErrNotHTML):

@@ -65,7 +65,7 @@ func ReadAds(file []byte, competitor string, order Order) (*Ads, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "The file has no line of headings.")
 	}
-	at := columnsAt(names, adColumns)
+	at, competitor := columnsAt(names, adColumns), strings.TrimSpace(competitor)
 	_, named := at["competitor"]
 	_, headline := at["headline"]
 	_, body := at["body"]

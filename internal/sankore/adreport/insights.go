@@ -75,6 +75,24 @@ func ReadInsights(file []byte, options Options) (*Insights, error) {
 	return r.out, nil
 }
 
+// RefuseAfter refuses the rows of days after last: they have not come yet.
+func (i *Insights) RefuseAfter(last time.Time) {
+	i.Rows = slices.DeleteFunc(i.Rows, func(row InsightRow) bool {
+		if !row.Day.After(last) {
+			return false
+		}
+		i.refuse(row.Line, row.Day.Format(time.DateOnly), "The day has not come yet.")
+		return true
+	})
+}
+
+func (i *Insights) refuse(line int, value, message string) {
+	i.Refused++
+	if len(i.Problems) < MaxProblems {
+		i.Problems = append(i.Problems, Problem{Line: line, Value: clip(value), Message: message})
+	}
+}
+
 func findInsights(lines []string) (at map[string]int, header int, delimiter byte) {
 	for i, line := range lines[:min(within, len(lines))] {
 		for _, delimiter := range []byte{',', '\t', ';'} {
@@ -116,12 +134,7 @@ type insightReader struct {
 }
 
 func (r *insightReader) line(number int, line string, delimiter byte) {
-	refuse := func(value, message string) {
-		r.out.Refused++
-		if len(r.out.Problems) < MaxProblems {
-			r.out.Problems = append(r.out.Problems, Problem{Line: number, Value: clip(value), Message: message})
-		}
-	}
+	refuse := func(value, message string) { r.out.refuse(number, value, message) }
 	cells, problem := fields(line, delimiter)
 	if problem != "" {
 		refuse(line, problem)

@@ -28,3 +28,17 @@ func TestACampaignCalledTotalIsACampaign(t *testing.T) {
 	require.Equal(t, "Total 90 days", report.Rows[0].Campaign)
 	require.Equal(t, 1, report.Totals)
 }
+
+// A credit is on the platform's bill, and in no campaign report. What has one is another kind
+// of report, or was changed by hand: its line is told whole, and not imported without its cost.
+func TestANegativeFigureIsToldByItsLine(t *testing.T) {
+	t.Parallel()
+	report, err := Read([]byte("Campaign,Day,Currency code,Cost,Impr.,Clicks,Conversions\n"+
+		"A,2026-07-01,USD,10.25,100,5,1\nA,2026-07-02,USD,-3.10,100,5,2\nA,2026-07-03,USD,(3.10),100,5,2\nA,2026-07-04,USD,1.00,100,5,-1\nA,2026-07-05,USD,−3.10,100,5,2\n"), Options{})
+	require.NoError(t, err)
+	require.Len(t, report.Rows, 1)
+	require.Equal(t, 4, report.Refused)
+	require.Len(t, report.Problems, 4)
+	require.Equal(t, Problem{Line: 3, Column: "Cost", Value: "-3.10", Message: "must not be negative."}, report.Problems[0])
+	require.Equal(t, Problem{Line: 5, Column: "Conversions", Value: "-1", Message: "must not be negative."}, report.Problems[2])
+}

@@ -118,7 +118,8 @@ func (s *Service) Register(api huma.API) {
 	file := op("import-campaign-report", http.MethodPost, path+"/import/csv", "Import a report exported from Google Ads or Meta Ads Manager", write)
 	file.Description = "The campaign report, by day, as CSV: Google's with its title and totals, in UTF-8 or UTF-16, in English, German, French, Spanish, " +
 		"Portuguese or Italian. A day that comes again replaces what was known of it; the same file twice changes nothing. Lines that cannot be read " +
-		"are told by number, and the others imported."
+		"are told by number, and the others imported. A negative figure is one that cannot: a campaign report has none, since Google shows credits (for invalid " +
+		"clicks, say) on its billing pages and in a report of their own. Write 0 or the day's cost there, and import the file again."
 	file.MaxBodyBytes = adreport.MaxBytes
 	httpkit.Register(api, file, s.importCSV)
 	rows := op("import-campaign-days", http.MethodPost, path+"/import", "Import campaigns' days as JSON, of any platform", write)

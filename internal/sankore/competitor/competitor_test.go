@@ -249,6 +249,7 @@ func TestWhatCannotBeImported(t *testing.T) {
 		{"/ads/csv?platform=meta_ads", "no headings"},
 		{"/ads/csv", "headline\nBuy\n"},
 		{"/ads/csv?platform=meta_ads&competitor=x&observed_on=2027-01-01", "headline\nBuy\n"},
+		{"/ads/csv?platform=meta_ads&competitor=%20", "headline\nBuy\n"}, // whose?
 		{"/share/csv", "Dear Sir"},
 		{"/share/csv", "Display URL domain,Impression share\nx.com,20%\n"}, // of which day?
 		{"/ads", `{"platform":"meta_ads","competitor":" ","observed_on":"2026-07-01","ads":[]}`},
@@ -261,5 +262,59 @@ func TestWhatCannotBeImported(t *testing.T) {
 	}
 	for _, query := range []string{"?from=x", "?from=2026-07-02&to=2026-07-01", "?from=2020-01-01"} {
 		require.Equal(t, 422, b.call(t, b.tenant, http.MethodGet, "/changes"+query, "", nil), query)
+	}
+}
+
+// TestADayThatHasNotComeIsRefusedByItsLine, as in a campaign report: kept, it would be the
+// last that is known of a competitor for as long as it takes to come.
+func TestADayThatHasNotComeIsRefusedByItsLine(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var answer struct {
+		Lines, Refused int
+		New            int `json:"observations_new"`
+		Problems       []struct {
+			Line  int
+			Value string
+		}
+	}
+	tomorrow, after := noon.AddDate(0, 0, 1).Format(time.DateOnly), noon.AddDate(0, 0, 2).Format(time.DateOnly)
+	file := "Display URL domain,Day,Impression share\nx.com," + tomorrow + ",20%\nx.com," + after + ",20%\nx.com,2100-01-01,20%\n"
+	require.Equal(t, 200, b.call(t, b.tenant, http.MethodPost, "/share/csv", file, &answer))
+	require.Equal(t, 3, answer.Lines)
+	require.Equal(t, 2, answer.Refused)
+	require.Equal(t, 1, answer.New, "somewhere it is tomorrow already")
+	require.Len(t, answer.Problems, 2)
+	require.Equal(t, 3, answer.Problems[0].Line)
+	require.Equal(t, after, answer.Problems[0].Value)
+}
+
+// TestOddNamesAreKeptAsTheyAre sends what a list made by hand may hold: none is an error of ours.
+func TestOddNamesAreKeptAsTheyAre(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	long := strings.Repeat("\U00010400", 255) // four bytes each, and another in lower case
+	for _, c := range []struct {
+		path, body string
+		want       int
+	}{
+		{"/ads/csv?platform=meta_ads", "advertiser,headline\n\u00a0,Buy\n\u0130STANBUL,Buy\n'; DROP TABLE x; --,\"=cmd|' /C calc'!A0\"\n", 200},
+		{"/ads/csv?platform=meta_ads", "advertiser,headline\nx,\"never closed\n", 200},
+		{"/ads/csv?platform=meta_ads", "advertiser,headline,id\nx,a,1\nX,b,1\n x ,c,1\n", 200},
+		{"/ads", `{"platform":"meta_ads","competitor":"` + long + `","observed_on":"2026-07-01","ads":[{"id":"` + strings.Repeat("\U00010400", 100) + `"}]}`, 200},
+		{"/ads", `{"platform":"meta_ads","competitor":"x","observed_on":"2026-07-01","ads":[{"body":"\ud800"}]}`, 422},
+		{"/share", `{"platform":"google_ads","observed_on":"2026-07-01","shares":[{"competitor":"` + long + `","scope":"` + strings.Repeat("\U00010400", 125) + `"}]}`, 200},
+		{"/share", `{"platform":"google_ads","observed_on":"2026-07-01","shares":[{"competitor":"a","scope":"\u0000"}]}`, 422},
+		{"/share/csv?observed_on=2026-07-01", "Display URL domain,Impression share\nx.com,1e400%\ny.com,NaN\nz.com,-5%\nw.com,<10%\n", 200},
+	} {
+		var answer struct{ Detail string }
+		require.Equal(t, c.want, b.call(t, b.tenant, http.MethodPost, c.path, c.body, &answer), "%s %.100s: %.500s", c.path, c.body, answer.Detail)
+	}
+	for _, query := range []string{"", "/ads?to=2026-07-02", "/changes?to=2026-07-02", "/share?to=2026-07-02", "?after=%FF", "/share?competitor=%00"} {
+		var of [2]json.RawMessage
+		for i, tenant := range []uuid.UUID{b.tenant, b.other} {
+			require.Less(t, b.call(t, tenant, http.MethodGet, query, "", &of[i]), 500, query)
+		}
+		require.NotContains(t, string(of[1]), "x.com", "another tenant's")
 	}
 }

@@ -161,6 +161,7 @@ func (s *Service) importShareCSV(ctx context.Context, in *shareCSVInput) (*impor
 	if err != nil {
 		return nil, err
 	}
+	insights.RefuseAfter(s.today().AddDate(0, 0, 1)) // somewhere it is tomorrow already
 	observations, err := sharesOf(insights, in.Platform, day)
 	if err != nil {
 		return nil, err

@@ -189,8 +189,13 @@ func rates(out *mesh.CampaignIntelligence, days, done []day) {
 // wire is an estimate as the mesh carries it, nil when there is none or a bound
 // is no number that JSON could write.
 func wire(i estimate.Interval, ok bool) *mesh.Estimate {
-	if !ok || math.IsInf(i.Value, 0) || math.IsInf(i.Low, 0) || math.IsInf(i.High, 0) {
+	if !ok {
 		return nil
+	}
+	for _, x := range []float64{i.Value, i.Low, i.High} {
+		if math.IsInf(x, 0) || math.IsNaN(x) {
+			return nil
+		}
 	}
 	return &mesh.Estimate{Value: i.Value, Low: i.Low, High: i.High}
 }

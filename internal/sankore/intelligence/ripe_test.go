@@ -1,6 +1,7 @@
 package intelligence
 
 import (
+	"encoding/json"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -11,7 +12,9 @@ import (
 	"github.com/jonboulle/clockwork"
 	"github.com/stretchr/testify/require"
 	"gonum.org/v1/gonum/stat/distuv"
+	"pgregory.net/rapid"
 
+	"github.com/engardehq/madansara/internal/sankore/estimate"
 	"github.com/engardehq/madansara/mesh"
 )
 
@@ -66,3 +69,41 @@ func TestAYoungCampaignIsSaidToBe(t *testing.T) {
 	require.Equal(t, "2026-03-07", old.ConversionsTo)
 	require.Equal(t, []string{"Unlike days are looked for from 28 days on."}, old.Notes)
 }
+
+// TestWhatIsNoNumberIsLeftOut: JSON has no word for it, and an estimate that was not to be
+// had is no reason to answer nothing at all.
+func TestWhatIsNoNumberIsLeftOut(t *testing.T) {
+	t.Parallel()
+	require.NotNil(t, wire(estimate.Interval{Value: 2, Low: 1, High: 3}, true))
+	require.Nil(t, wire(estimate.Interval{Value: 2, Low: 1, High: 3}, false))
+	for _, x := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		require.Nil(t, wire(estimate.Interval{Value: x, Low: 1, High: 3}, true))
+		require.Nil(t, wire(estimate.Interval{Value: 2, Low: x, High: 3}, true))
+		require.Nil(t, wire(estimate.Interval{Value: 2, Low: 1, High: x}, true))
+	}
+}
+
+// TestEveryAnswerCanBeWritten: whatever figures an import takes, JSON can write what is told of them.
+func TestEveryAnswerCanBeWritten(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		h := figures(rapid.IntRange(0, 60).Draw(t, "days"), constant(1), constant(1))
+		money, counts := rapid.SampledFrom([]int64{0, 1, 500, 1e15}), rapid.SampledFrom([]int64{0, 1, 500, 1e12})
+		spread := rapid.Bool().Draw(t, "each day another")
+		spend, shown, clicked, earned := money.Draw(t, "spend"), counts.Draw(t, "impressions"), counts.Draw(t, "clicks"), money.Draw(t, "revenue")
+		converted := rapid.SampledFrom([]float64{0, 5e-324, 0.33, 40, 1e12})
+		count := converted.Draw(t, "conversions")
+		for i := range h.Days {
+			if spread {
+				spend, shown, clicked, earned = money.Draw(t, "spend"), counts.Draw(t, "impressions"), counts.Draw(t, "clicks"), money.Draw(t, "revenue")
+				count = converted.Draw(t, "conversions")
+			}
+			d := &h.Days[i]
+			d.SpendMinor, d.Impressions, d.Clicks, d.RevenueMinor, d.Conversions = spend, shown, clicked, earned, count
+		}
+		_, err := json.Marshal(compute(h, earnedByPlatform, h.To))
+		require.NoError(t, err)
+	})
+}
+
+var earnedByPlatform = earned{source: mesh.ConversionsFromPlatform}
