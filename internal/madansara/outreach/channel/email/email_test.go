@@ -163,7 +163,7 @@ func TestSessionKeepsItsConnection(t *testing.T) {
 
 func TestSessionSurvivesAnIdleServersGoodbye(t *testing.T) {
 	t.Parallel()
-	r := startRelay(t, func(s *smtp.Server) { s.ReadTimeout = 50 * time.Millisecond })
+	r := startRelay(t, func(s *smtp.Server) { s.ReadTimeout = 2 * time.Second }) // a log-in must fit
 	session, err := newAdapter(t, r, nil).Open(t.Context())
 	require.NoError(t, err)
 	defer session.Close()
