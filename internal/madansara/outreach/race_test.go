@@ -160,7 +160,7 @@ func TestTheRateIsKept(t *testing.T) {
 func TestASilentServerHoldsNobodyForEver(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.cfg.Slice, b.cfg.SendTimeout = 500*time.Millisecond, 500*time.Millisecond
+	b.cfg.Slice, b.cfg.SendTimeout = 500*time.Millisecond, 4*time.Second
 	b.provider.hang = func(m channel.Message) bool { return m.To.Address == "person5@example.com" }
 	b.start(t).contacts(t, 20)
 	report := b.awaitStatus(t, b.startCampaign(t).UUID, outreach.Finished)
