@@ -70,7 +70,7 @@ func TestDetailTellsOfEveryAddress(t *testing.T) {
 func TestHealthAnswersForEveryPeerInTime(t *testing.T) {
 	t.Parallel()
 	faults := faultinject.New(faultinject.Config{Seed: 1})
-	b := setup(t, 1, ok, func(c *mesh.Config) { c.HealthTimeout = 500 * time.Millisecond; c.Wrap = faults.Wrap })
+	b := setup(t, 1, ok, func(c *mesh.Config) { c.HealthTimeout = 2 * time.Second; c.Wrap = faults.Wrap })
 	h := b.Health().All(t.Context())[mesh.Onside]
 	require.Equal(t, "degraded", h.Status)
 	require.Equal(t, "1.2.3", h.Version)
@@ -80,7 +80,7 @@ func TestHealthAnswersForEveryPeerInTime(t *testing.T) {
 	faults.Partition(mesh.Onside)
 	began := time.Now()
 	require.Equal(t, mesh.PeerHealth{Status: "unreachable", Error: "it did not answer: too slow"}, b.Health().All(t.Context())[mesh.Onside])
-	require.Less(t, time.Since(began), 5*time.Second)
+	require.Less(t, time.Since(began), 30*time.Second)
 
 	faults.Heal(mesh.Onside)
 	b.cluster.Stop(0)

@@ -262,7 +262,7 @@ func newAdapter(t *testing.T, r *relay, change func(c *email.Config)) *email.Ada
 	t.Helper()
 	cfg := email.Config{
 		Address: r.addr, Security: email.Plain, Username: "user", Password: "secret", Domain: "mail.example.com",
-		ConnectTimeout: 5 * time.Second, CommandTimeout: 5 * time.Second, SubmissionTimeout: 300 * time.Millisecond,
+		ConnectTimeout: 5 * time.Second, CommandTimeout: 5 * time.Second, SubmissionTimeout: 2 * time.Second,
 	}
 	if change != nil {
 		change(&cfg)
