@@ -233,6 +233,9 @@ func contextLine(m *Memory, now time.Time) string {
 	if m.Key != "" {
 		about = append(about, "key "+Quote(m.Key))
 	}
+	if m.Subject != "" { // the same words may be about two
+		about = append(about, "about "+Quote(m.Subject))
+	}
 	about = append(about, "by "+Quote(m.Agent))
 	if m.Provenance.Source != "" {
 		about = append(about, "from "+Quote(m.Provenance.Source))

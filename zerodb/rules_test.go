@@ -238,3 +238,12 @@ func TestNothingUnseenReachesAPrompt(t *testing.T) {
 		require.Equal(rt, strings.ToValidUTF8(text, "\ufffd"), back, "escaped, not lost")
 	})
 }
+
+func TestAContextSaysWhomAMemoryIsAbout(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	m := Memory{Agent: "seo", Type: Episodic, Subject: "customer:42", Content: "Asked for a refund", ValidFrom: now}
+	require.Equal(t, `- "Asked for a refund" (about "customer:42", by "seo", just now)`+"\n", contextLine(&m, now))
+	m.Subject = ""
+	require.Equal(t, `- "Asked for a refund" (by "seo", just now)`+"\n", contextLine(&m, now))
+}
